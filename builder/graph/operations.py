@@ -65,10 +65,16 @@ class InlineFile(msgspec.Struct, frozen=True):
 
 
 class CopyFrom(msgspec.Struct, frozen=True):
-    """What is taken out of one input: `paths` as written (wildcards allowed), cleaned inside its root."""
+    """What is taken out of one input: `paths` as written (wildcards allowed), cleaned inside its root.
+
+    `unpack`: regular files that are archives by content are extracted (the default of ADD for local files).
+    `zero_owner`: files become 0:0 (contexts); files of stages and images keep their owner.
+    """
 
     input: Input
     paths: tuple[str, ...]
+    unpack: bool = False
+    zero_owner: bool = False
 
 
 class CopyAction(msgspec.Struct, frozen=True, tag="copy"):
@@ -77,8 +83,6 @@ class CopyAction(msgspec.Struct, frozen=True, tag="copy"):
     `destination` is absolute, with its trailing slash if it was written with one (or ended in `/.`, or was
     `.` or empty). `sources` in written order; here-documents in `inline` come after them.
     `chown` as written (names resolved in the destination root); `chmod` as written.
-    `unpack`: None leaves the default (local archives of ADD are unpacked, URLs are not).
-    `zero_owner[i]`: context files become 0:0; files of stages and images keep their owner.
     """
 
     sources: tuple[CopyFrom, ...]
@@ -90,8 +94,6 @@ class CopyAction(msgspec.Struct, frozen=True, tag="copy"):
     parents: bool = False
     excludes: tuple[str, ...] = ()
     add: bool = False
-    unpack: bool | None = None
-    zero_owner: tuple[bool, ...] = ()
 
 
 class MakeDirectory(msgspec.Struct, frozen=True, tag="mkdir"):
