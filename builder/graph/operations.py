@@ -10,20 +10,19 @@ from typing import Literal
 
 import msgspec
 
-from builder.oci.digest import ChainID, Digest
-from builder.oci.platform import Platform
+from builder.oci.digest import ChainID
 
 Input = int
 """The index of a vertex's input; the root it works on, where it has one, is input 0."""
 
 
 class ImageSource(msgspec.Struct, frozen=True, tag="image"):
-    """An image's root filesystem; only the stack counts, so two tags of one stack are one source."""
+    """An image's root filesystem; only the stack counts, so two tags of one stack are one source.
+
+    The descriptors behind the chain are in the plan's `bases`.
+    """
 
     chain: ChainID
-    layers: tuple[Digest, ...]
-    origin: str
-    platform: Platform
 
 
 class Scratch(msgspec.Struct, frozen=True, tag="scratch"):
@@ -77,18 +76,24 @@ class CopyFrom(msgspec.Struct, frozen=True):
     zero_owner: bool = False
 
 
+class Merge(msgspec.Struct, frozen=True, tag="merge"):
+    """The layers of input 1, made on nothing, laid on top of input 0 (COPY --link)."""
+
+
 class CopyAction(msgspec.Struct, frozen=True, tag="copy"):
     """COPY, and ADD of anything (`add` True), onto input 0 (reference 1.5, 1.6).
 
     `destination` is absolute, with its trailing slash if it was written with one (or ended in `/.`, or was
     `.` or empty). `sources` in written order; here-documents in `inline` come after them.
-    `chown` as written (names resolved in the destination root); `chmod` as written.
+    `chown` as written, its names resolved in the root of `owner_input` (None: in input 0); `chmod` as written.
+    `link`: input 0 is Scratch and a Merge follows; links at the destination are not followed.
     """
 
     sources: tuple[CopyFrom, ...]
     destination: str
     inline: tuple[InlineFile, ...] = ()
     chown: str | None = None
+    owner_input: Input | None = None
     chmod: str | None = None
     link: bool = False
     parents: bool = False
@@ -183,4 +188,4 @@ class RunAction(msgspec.Struct, frozen=True, tag="run"):
     platform: str = ""
 
 
-Operation = ImageSource | Scratch | ContextSource | HttpSource | GitSource | CopyAction | MakeDirectory | RunAction
+Operation = ImageSource | Scratch | ContextSource | HttpSource | GitSource | CopyAction | Merge | MakeDirectory | RunAction

@@ -1,0 +1,299 @@
+"""A Dockerfile and settings to a build plan: stages in need, their bases, and one pass over the instructions.
+
+Errors: LayerwrightError with the place. Only stages that the target needs are read or their images resolved.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from builder.errors import LayerwrightError, NotFoundError
+from builder.frontend import metadata, transfer
+from builder.frontend.arguments import evaluate_globals, platform_arguments
+from builder.frontend.run import run
+from builder.frontend.scope import Expander
+from builder.frontend.settings import BaseResolver, FrontendSettings, ImageContext, LocalContext
+from builder.frontend.stages import Stage, StageList, split_stages
+from builder.frontend.state import DEFAULT_PATH, Session, StageState
+from builder.graph.operations import ContextSource, CopyAction, CopyFrom, ImageSource, Scratch
+from builder.graph.plan import BaseImage, BuildPlan
+from builder.graph.vertex import GraphBuilder, Label, VertexID
+from builder.oci.config import ImageConfig, RunConfig
+from builder.oci.digest import chain_ids
+from builder.oci.platform import Platform, parse_platform
+from grammar.diagnostics import suggest
+from grammar.nodes import (
+    Add,
+    AnyInstruction,
+    Arg,
+    Cmd,
+    Copy,
+    Dockerfile,
+    Entrypoint,
+    Env,
+    Expose,
+    From,
+    Healthcheck,
+    Maintainer,
+    Onbuild,
+    Run,
+    Shell,
+    Stopsignal,
+    User,
+    Volume,
+    Word,
+    Workdir,
+)
+from grammar.nodes import Label as LabelNode
+
+
+def convert(dockerfile: Dockerfile, settings: FrontendSettings, resolver: BaseResolver) -> BuildPlan:
+    """The plan for one platform; raises LayerwrightError with its place."""
+    return Converter(dockerfile, settings, resolver).plan()
+
+
+class Converter:
+    """One conversion: the stages built so far and the images resolved so far."""
+
+    def __init__(self, dockerfile: Dockerfile, settings: FrontendSettings, resolver: BaseResolver) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._stages: StageList = split_stages(dockerfile)
+        self._graph = GraphBuilder()
+        self._expander = Expander(dockerfile.source, dockerfile.directives.escape)
+        target = self._stages.target(settings.target)
+        self._target = target
+        self._platform_args = platform_arguments(settings, settings.target and target.name or "default")
+        self._globals = evaluate_globals(self._stages.global_args, self._platform_args, settings.build_args, self._expander)
+        self._session = Session(settings, self._graph, self._expander, self._globals, self._root_of)
+        self._built: dict[int, StageState] = {}
+        self._open: list[int] = []
+        self._bases: dict[str, BaseImage] = {}
+
+    def plan(self) -> BuildPlan:
+        """Everything the target stage needs."""
+        state = self._stage(self._target)
+        config = state.config
+        if self._settings.labels:
+            config = msgspec.structs.replace(config, labels={**(config.labels or {}), **self._settings.labels})
+        image = self._image_config(state, config)
+        return BuildPlan(
+            platform=state.platform,
+            graph=self._graph.finish(),
+            target=state.vertex,
+            config=image,
+            base=state.base,
+            bases=tuple(self._bases.values()),
+            history=tuple(state.history),
+            stages=tuple(stage.title for stage in self._stages.stages),
+        )
+
+    def _image_config(self, state: StageState, config: RunConfig) -> ImageConfig:
+        if state.base is not None:
+            return msgspec.structs.replace(state.base.config, config=config, author=state.author, created=None, history=None)
+        platform = state.platform
+        return ImageConfig(architecture=platform.architecture, os=platform.os, variant=platform.variant, os_version=platform.os_version, os_features=platform.os_features or None, author=state.author, config=config)
+
+    # -- stages ---------------------------------------------------------------------------------------
+
+    def _stage(self, stage: Stage) -> StageState:
+        if stage.index in self._built:
+            return self._built[stage.index]
+        if stage.index in self._open:
+            raise LayerwrightError("circular-stage", f"circular dependency detected on stage: {stage.title}", span=stage.begin.span, source=self._expander.source, help="a stage cannot copy from itself")
+        self._open.append(stage.index)
+        state = self._begin(stage)
+        triggers = state.config.on_build or ()
+        state.configure(on_build=None)
+        state.steps = 1 + len(stage.instructions) + len(triggers)
+        state.position = 1
+        for text in triggers:
+            self._trigger(state, stage, text)
+        for node in stage.instructions:
+            state.position += 1
+            self._apply(self._session, state, node)
+        self._open.pop()
+        self._built[stage.index] = state
+        return state
+
+    def _begin(self, stage: Stage) -> StageState:
+        node = stage.begin
+        platform = self._platform(node)
+        name = self._expander.word(node.image, self._globals)
+        if not name.strip():
+            raise self._expander.error("blank-base", f"the base name {node.image.text!r} is blank once its variables are resolved", node.image, "give the ARG a default before the first FROM, or pass --build-arg")
+        context = self._named_context(name, platform) or (self._named_context(stage.name, platform) if stage.name else None)
+        parent = None if context else self._stages.newest_before(name, stage.index)
+        if parent is not None:
+            return self._from_stage(stage, self._stage(parent))
+        if name == "scratch" and context is None:
+            state = StageState(stage, platform, self._graph.add(Scratch(), (), Label("scratch")))
+            state.config = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
+            state.scope.set_env("PATH", DEFAULT_PATH)
+            return state
+        if isinstance(context, tuple):
+            return self._from_files(stage, platform, context[0])
+        reference = context.reference if isinstance(context, ImageContext) else name
+        return self._from_image(stage, platform, reference, node.image)
+
+    def _platform(self, node: From) -> Platform:
+        if node.platform is None:
+            return self._settings.platform
+        text = self._expander.word(node.platform, self._globals)
+        if not text:
+            raise self._expander.error("blank-platform", f"--platform={node.platform.text} is empty once its variables are resolved", node.platform, "name a platform, as linux/amd64")
+        try:
+            return parse_platform(text)
+        except LayerwrightError as error:
+            raise self._expander.error(error.code, error.message, node.platform, error.help) from None
+
+    def _from_stage(self, stage: Stage, parent: StageState) -> StageState:
+        state = StageState(stage, parent.platform, parent.vertex)
+        state.config, state.author, state.base = parent.config, parent.author, parent.base
+        state.scope, state.history = parent.scope.copy(), list(parent.history)
+        return state
+
+    def _from_files(self, stage: Stage, platform: Platform, name: str) -> StageState:
+        scratch = self._graph.add(Scratch(), (), Label("scratch"))
+        files = self._graph.add(ContextSource(name), (), Label(f"context {name}"))
+        action = CopyAction(sources=(CopyFrom(1, ("/",), zero_owner=True),), destination="/")
+        vertex = self._graph.add(action, (scratch, files), Label(f"FROM {name}", stage.title, None, stage.begin.span, self._expander.source))
+        state = StageState(stage, platform, vertex)
+        state.config = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
+        state.scope.set_env("PATH", DEFAULT_PATH)
+        state.note(f"FROM {name}", vertex)
+        return state
+
+    def _from_image(self, stage: Stage, platform: Platform, reference: str, word: Word) -> StageState:
+        base = self._resolve(reference, platform, word)
+        state = StageState(stage, platform, self._image_vertex(base))
+        state.base, state.author = base, base.config.author
+        config = base.config.config
+        env = config.env or ()
+        if not any(item.partition("=")[0] == "PATH" for item in env):
+            env = (*env, f"PATH={DEFAULT_PATH}")
+        state.config = msgspec.structs.replace(config, env=env)
+        for item in env:
+            key, _, value = item.partition("=")
+            state.scope.set_env(key, value)
+        return state
+
+    def _resolve(self, reference: str, platform: Platform, word: Word) -> BaseImage:
+        try:
+            base = self._resolver.resolve(reference, platform)
+        except LayerwrightError as error:
+            if error.span is None:
+                error.span, error.source = word.span, self._expander.source
+            raise
+        if base.diff_ids:
+            self._bases[chain_ids(base.diff_ids)[-1]] = base
+        return base
+
+    def _image_vertex(self, base: BaseImage) -> VertexID:
+        if not base.diff_ids:
+            return self._graph.add(Scratch(), (), Label("scratch"))
+        return self._graph.add(ImageSource(chain_ids(base.diff_ids)[-1]), (), Label(base.reference))
+
+    def _named_context(self, name: str, platform: Platform) -> ImageContext | tuple[str] | None:
+        """What a --build-context puts in the place of a name: an image, or the name of a tree of files."""
+        for key in (f"{name}::{platform}", name, f"{name.lower()}::{platform}", name.lower()):
+            match self._settings.contexts.get(key):
+                case ImageContext() as image:
+                    return image
+                case LocalContext():
+                    return (key,)
+                case None:
+                    continue
+        return None
+
+    # -- roots named by --from --------------------------------------------------------------------------
+
+    def _root_of(self, state: StageState, word: Word, verb: str) -> VertexID:
+        """The root a --from names: a named context, a stage above, or an image."""
+        name = word.text
+        if "$" in name:
+            raise self._expander.error("from-variable", "variables are not expanded in --from", word, "define a stage with FROM using the ARG, and copy from that stage")
+        context = self._named_context(name, state.platform)
+        if isinstance(context, tuple):
+            return self._graph.add(ContextSource(context[0]), (), Label(f"context {name}"))
+        stage = None if context else self._stages.last_named(name)
+        if stage is not None:
+            if stage.index > state.stage.index:
+                raise self._expander.error("later-stage", f'cannot {verb} stage "{name}", it needs to be defined before current stage "{state.stage.title}"', word, f"move the stage of line {stage.begin.span.line} up")
+            return self._stage(stage).vertex
+        if name == "scratch" and context is None:
+            return self._graph.add(Scratch(), (), Label("scratch"))
+        reference = context.reference if isinstance(context, ImageContext) else name
+        try:
+            return self._image_vertex(self._resolve(reference, state.platform, word))
+        except NotFoundError as error:
+            raise self._unknown_source(name, state, word, error) from None
+
+    def _unknown_source(self, name: str, state: StageState, word: Word, error: LayerwrightError) -> LayerwrightError:
+        known = [stage.name for stage in self._stages.stages[: state.stage.index] if stage.name]
+        near = suggest(name, known)
+        if near is None:
+            return error
+        line = next(stage.begin.span.line for stage in self._stages.stages if stage.name == near)
+        return self._expander.error("unknown-stage", f"--from={name} names no earlier stage, and there is no such image", word, f"did you mean `{near}` (line {line})?")
+
+    # -- instructions -----------------------------------------------------------------------------------
+
+    def _trigger(self, state: StageState, stage: Stage, text: str) -> None:
+        from grammar.diagnostics import DockerfileError
+        from grammar.parse import parse_trigger
+
+        try:
+            node = parse_trigger(text, f"ONBUILD of {stage.begin.image.text}")
+        except DockerfileError as error:
+            raise LayerwrightError(error.diagnostic.code, f"an ONBUILD trigger of the base image cannot be run: {error.diagnostic.message}", span=stage.begin.image.span, source=self._expander.source, help=f"the trigger is: {text}") from None
+        state.position += 1
+        try:
+            self._apply(self._session, state, msgspec.structs.replace(node, span=stage.begin.span))
+        except LayerwrightError as error:
+            error.span = stage.begin.image.span
+            error.notes = (*error.notes, f"in the ONBUILD trigger: {text}")
+            raise
+
+    def _apply(self, session: Session, state: StageState, node: AnyInstruction) -> None:
+        match node:
+            case Run():
+                run(session, state, node)
+            case Copy():
+                transfer.copy(session, state, node)
+            case Add():
+                transfer.add(session, state, node)
+            case Arg():
+                metadata.arg(session, state, node)
+            case Env():
+                metadata.env(session, state, node)
+            case LabelNode():
+                metadata.label(session, state, node)
+            case Cmd():
+                metadata.cmd(session, state, node)
+            case Entrypoint():
+                metadata.entrypoint(session, state, node)
+            case Expose():
+                metadata.expose(session, state, node)
+            case Volume():
+                metadata.volume(session, state, node)
+            case User():
+                metadata.user(session, state, node)
+            case Workdir():
+                metadata.workdir(session, state, node)
+            case Stopsignal():
+                metadata.stopsignal(session, state, node)
+            case Shell():
+                metadata.shell(session, state, node)
+            case Healthcheck():
+                metadata.healthcheck(session, state, node)
+            case Maintainer():
+                metadata.maintainer(session, state, node)
+            case Onbuild():
+                metadata.onbuild(session, state, node)
+            case From():
+                raise session.error(node, "nested-from", "FROM cannot be a trigger")
+            case _:
+                assert_never(node)

@@ -1,0 +1,18 @@
+"""Signal names that STOPSIGNAL takes: with or without SIG, or a number (moby/sys/signal)."""
+
+from __future__ import annotations
+
+import signal
+
+_NAMES = frozenset(item.name.removeprefix("SIG") for item in signal.Signals) | frozenset(
+    {"RTMIN", "RTMAX", "IOT", "CLD", "STKFLT", "POLL", "UNUSED"}
+    | {f"RTMIN+{n}" for n in range(1, 16)}
+    | {f"RTMAX-{n}" for n in range(1, 15)}
+)
+
+
+def is_signal(text: str) -> bool:
+    """Whether the text names a signal of Linux."""
+    if text.isascii() and text.isdigit():
+        return 0 < int(text) <= 64
+    return text.upper().removeprefix("SIG") in _NAMES
