@@ -1,0 +1,321 @@
+"""Blobs by digest: a directory on disk or a dict in memory, every read verified.
+
+On disk:
+
+    <root>/sha256/<64 hex>       one blob, mode 0600, its mtime the time it was last used
+    <ingest>/<random>            a blob being written
+
+Rules. A blob is written to a temporary file, fsync'ed, renamed; so under its final name it is whole, and
+two writers of one blob do not disturb each other. What a read returns is hashed on the way; a reader who
+reads to the end gets CorruptionError instead of the end if the bytes are not what the name says. `has`,
+`open` and `commit` touch the blob: garbage collection (`builder.store.collect`) takes none that was touched
+since the oldest living lease began.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from builder.errors import CorruptionError, NotFoundError
+from builder.oci.digest import Digest, hex_of, parse_digest
+from builder.store.space import guard_space
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+CHUNK = 1 << 20
+
+
+class VerifiedReader(io.RawIOBase):
+    """The bytes of a blob; CorruptionError in place of the end when they are not what its digest says."""
+
+    def __init__(self, raw: BinaryIO, digest: Digest) -> None:
+        super().__init__()
+        self._raw = raw
+        self._digest = digest
+        self._hash = hashlib.sha256()
+        self.verified = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        if not len(view):
+            return 0
+        count = self._raw.readinto(view)  # type: ignore[attr-defined]
+        assert isinstance(count, int)
+        if count:
+            self._hash.update(view[:count])
+        elif not self.verified:
+            self._check()
+        return count
+
+    def drain(self) -> None:
+        """Reads the rest, so that the blob is verified as a whole."""
+        buffer = bytearray(CHUNK)
+        while self.readinto(buffer):
+            pass
+
+    def _check(self) -> None:
+        if self._hash.hexdigest() != hex_of(self._digest):
+            raise corrupt_blob(self._digest)
+        self.verified = True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+    def __enter__(self) -> VerifiedReader:
+        return self
+
+
+class BlobWriter(Protocol):
+    """One blob being written; leaving the context without `commit` throws it away."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Appends; how many bytes that were."""
+        ...
+
+    def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
+        """Atomic, durable, idempotent when the blob is there already; CorruptionError if it is not `expected`."""
+        ...
+
+    def __enter__(self) -> BlobWriter: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Content-addressed bytes; safe to use from several threads and processes at once."""
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of a blob, None when it is absent."""
+        ...
+
+    def open(self, digest: Digest) -> VerifiedReader:
+        """NotFoundError when absent; CorruptionError at the end of wrong bytes."""
+        ...
+
+    def writer(self) -> BlobWriter:
+        """A context manager that takes the bytes of one new blob."""
+        ...
+
+    def delete(self, digest: Digest) -> None:
+        """Idempotent; readers that have it open read on."""
+        ...
+
+    def digests(self) -> Iterator[Digest]:
+        """All of them, in sorted order."""
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Whether it is there, by name; the bytes are checked when read."""
+        ...
+
+    def read(self, digest: Digest, limit: int) -> bytes:
+        """All bytes, verified; CorruptionError when there are more than `limit`."""
+        ...
+
+    def put(self, data: bytes) -> Digest:
+        """Writes one small blob whole."""
+        ...
+
+
+def corrupt_blob(digest: Digest) -> CorruptionError:
+    """The error for bytes that are not what their name says."""
+    return CorruptionError("blob-corrupt", f"the bytes of blob {digest} do not have that digest", help="run `layerwright fsck --repair`")
+
+
+def missing_blob(digest: Digest) -> NotFoundError:
+    """The error for a blob that is not in the store."""
+    return NotFoundError("blob-missing", f"blob {digest} is not in the store")
+
+
+class _Shared:
+    """What any store can do by its primitives."""
+
+    def has(self: BlobStore, digest: Digest) -> bool:
+        return self.size(digest) is not None
+
+    def read(self: BlobStore, digest: Digest, limit: int) -> bytes:
+        with self.open(digest) as reader:
+            chunks: list[bytes] = []
+            total = 0
+            while chunk := reader.read(CHUNK):
+                total += len(chunk)
+                if total > limit:
+                    raise CorruptionError("blob-too-large", f"blob {digest} has more than the {limit} bytes it may have")
+                chunks.append(chunk)
+        return b"".join(chunks)
+
+    def put(self: BlobStore, data: bytes) -> Digest:
+        with self.writer() as writer:
+            writer.write(data)
+            return writer.commit()[0]
+
+
+class DirectoryBlobs(_Shared):
+    """Blobs as files; `ingest` must be on the same file system (default: `<root>/ingest`)."""
+
+    def __init__(self, root: Path, *, ingest: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
+        self.root = root
+        self._directory = str(root / "sha256")
+        self._ingest = str(ingest or root / "ingest")
+        self._clock = clock
+        os.makedirs(self._directory, 0o700, exist_ok=True)
+        os.makedirs(self._ingest, 0o700, exist_ok=True)
+
+    def path(self, digest: Digest) -> str:
+        """Where a blob lies; only a checked digest becomes a path (CVE-2024-3727)."""
+        return os.path.join(self._directory, hex_of(parse_digest(digest)))
+
+    def size(self, digest: Digest) -> int | None:
+        path = self.path(digest)
+        try:
+            self._touch(path)
+            return os.stat(path, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, digest: Digest) -> VerifiedReader:
+        path = self.path(digest)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise missing_blob(digest) from None
+        self._touch(fd)
+        return VerifiedReader(open(fd, "rb", buffering=0), digest)
+
+    def writer(self) -> BlobWriter:
+        return _FileWriter(self, os.path.join(self._ingest, secrets.token_hex(8)))
+
+    def delete(self, digest: Digest) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(digest))
+
+    def digests(self) -> Iterator[Digest]:
+        for name in sorted(os.listdir(self._directory)):
+            if len(name) == 64:
+                yield parse_digest("sha256:" + name)
+
+    def _touch(self, where: str | int) -> None:
+        now = self._clock()
+        with contextlib.suppress(PermissionError):  # a store that may only be read
+            os.utime(where, ns=(now, now))
+
+    def adopt(self, temporary: str, digest: Digest) -> None:
+        """Renames a finished temporary file to its final name."""
+        path = self.path(digest)
+        self._touch(temporary)
+        os.rename(temporary, path)
+
+
+class _FileWriter:
+    def __init__(self, store: DirectoryBlobs, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._size = 0
+        with guard_space(store.root):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(fd, "wb", buffering=0)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data).cast("B")
+        self._hash.update(view)
+        with guard_space(self._store.root):
+            rest = view
+            while len(rest):
+                rest = rest[self._file.write(rest) or 0 :]
+        self._size += len(view)
+        return len(view)
+
+    def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
+        digest = Digest("sha256:" + self._hash.hexdigest())
+        if expected is not None and digest != expected:
+            raise CorruptionError("blob-digest", f"the bytes received for blob {expected} have the digest {digest}")
+        # The size is compared too: a torn file of an older, unsynced time does not stand in the way of a whole one.
+        if self._store.size(digest) != self._size:
+            with guard_space(self._store.root):
+                os.fsync(self._file.fileno())
+                self._store.adopt(self._path, digest)
+        self._file.close()
+        return digest, self._size
+
+    def __enter__(self) -> _FileWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+class MemoryBlobs(_Shared):
+    """Blobs in memory, for tests and for what never touches the disk."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[Digest, bytes] = {}
+        self._lock = threading.Lock()
+
+    def size(self, digest: Digest) -> int | None:
+        data = self._blobs.get(parse_digest(digest))
+        return None if data is None else len(data)
+
+    def open(self, digest: Digest) -> VerifiedReader:
+        data = self._blobs.get(parse_digest(digest))
+        if data is None:
+            raise missing_blob(digest)
+        return VerifiedReader(io.BytesIO(data), digest)
+
+    def writer(self) -> BlobWriter:
+        return _MemoryWriter(self)
+
+    def delete(self, digest: Digest) -> None:
+        with self._lock:
+            self._blobs.pop(parse_digest(digest), None)
+
+    def digests(self) -> Iterator[Digest]:
+        with self._lock:
+            return iter(sorted(self._blobs))
+
+    def place(self, digest: Digest, data: bytes) -> None:
+        """Puts bytes under a name unchecked, as a faulty disk would."""
+        with self._lock:
+            self._blobs[digest] = data
+
+
+class _MemoryWriter:
+    def __init__(self, store: MemoryBlobs) -> None:
+        self._store = store
+        self._data = bytearray()
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data).cast("B")
+        self._data += view
+        return len(view)
+
+    def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
+        digest = Digest("sha256:" + hashlib.sha256(self._data).hexdigest())
+        if expected is not None and digest != expected:
+            raise CorruptionError("blob-digest", f"the bytes received for blob {expected} have the digest {digest}")
+        self._store.place(digest, bytes(self._data))
+        return digest, len(self._data)
+
+    def __enter__(self) -> _MemoryWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._data.clear()
