@@ -94,7 +94,9 @@ def read_auth_file(path: str) -> AuthFile:
     try:
         return msgspec.json.decode(raw, type=AuthFile)
     except (msgspec.DecodeError, RecursionError):
-        raise LayerwrightError("auth-file", f"{path} is not the JSON of a docker config or auth file", help="mend it, or log in anew") from None
+        raise LayerwrightError(
+            "auth-file", f"{path} is not the JSON of a docker config or auth file", help="mend it, or log in anew"
+        ) from None
 
 
 def server_key(registry: str) -> str:
@@ -148,7 +150,9 @@ def _decode(key: str, entry: AuthEntry) -> Credential | None:
         try:
             text = base64.b64decode(entry.auth, validate=False).decode()
         except (binascii.Error, UnicodeDecodeError):
-            raise LayerwrightError("auth-file", f"the login stored for {key} is not base64", help=f"log in to {normal_host(key)} anew") from None
+            raise LayerwrightError(
+                "auth-file", f"the login stored for {key} is not base64", help=f"log in to {normal_host(key)} anew"
+            ) from None
         username, _, password = text.partition(":")
         password = password.rstrip("\0")
     if not (username or entry.identitytoken or entry.registrytoken):

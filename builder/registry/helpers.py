@@ -70,7 +70,13 @@ def _run(settings: Settings, helper: str, action: str, data: bytes) -> tuple[int
         raise HelperFailed(f"the credential helper docker-credential-{helper} is not installed")
     try:
         done = subprocess.run(
-            [program, action], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=dict(settings.helper_env), timeout=TIMEOUT, check=False
+            [program, action],
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(settings.helper_env),
+            timeout=TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise HelperFailed(f"docker-credential-{helper} did not answer within {TIMEOUT:.0f} seconds") from None

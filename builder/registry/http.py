@@ -23,6 +23,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from builder.errors import LayerwrightError
 from builder.registry.origin import Bound, Origin, authorization_for, check_redirect, origin_of, redact
@@ -39,10 +40,11 @@ _HOST_PORT = re.compile(r"[a-z0-9.:-]+\Z")
 
 
 class Body(Protocol):
-    """A request body of known length that can be sent again: `open` starts it anew each time."""
+    """A request body of known length; each sending makes a new one, and closes it."""
 
     def __len__(self) -> int: ...
     def read(self, size: int = -1, /) -> bytes: ...
+    def close(self) -> None: ...
 
 
 class Unreachable(LayerwrightError):
@@ -98,12 +100,6 @@ class Response:
         self._raw.close()
 
 
-class Request(Protocol):
-    """Makes the body of a request anew for each attempt."""
-
-    def __call__(self) -> Body: ...
-
-
 class Client:
     """Sends requests; thread-safe. Times are injected: `sleep` waits between attempts."""
 
@@ -154,9 +150,13 @@ class Client:
             self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
+    def pause(self, attempt: int) -> None:
+        """Wait as between two attempts."""
+        self._sleep(self._delay(attempt, None))
+
     def _delay(self, attempt: int, retry_after: str | None) -> float:
         """Exponential with jitter, or what the server asks for, up to a minute."""
-        wait = self._settings.backoff * (2 ** (attempt - 1)) * (0.5 + random.random())
+        wait = self._settings.backoff * float(2 ** (attempt - 1)) * (0.5 + random.random())
         return min(max(wait, _seconds(retry_after)), MAX_RETRY_AFTER)
 
     def _follow(
@@ -217,6 +217,9 @@ class Client:
             raise Unreachable(origin, _cause(error), tls=True) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(origin, _cause(error)) from None
+        finally:
+            if data is not None and not isinstance(data, bytes):
+                data.close()
         return Response(raw, url)
 
     def _proxies(self, origin: Origin) -> dict[str, str]:
@@ -245,10 +248,10 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=4, pool_maxsize=16)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, ssl_context=self._context, blocksize=CHUNK, **kwargs)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)  # type: ignore[no-untyped-call]
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """The context says all there is to say (requests would load certifi's file for each connection)."""
@@ -285,7 +288,7 @@ def _bundle(settings: Settings) -> str:
     for path in _SYSTEM_BUNDLES:
         if Path(path).is_file():
             return path
-    return requests.certs.where()
+    return str(DEFAULT_CA_BUNDLE_PATH)
 
 
 def _load_certificates(context: ssl.SSLContext, directory: Path) -> None:
@@ -339,12 +342,14 @@ def _seconds(retry_after: str | None) -> float:
 
 def _cause(error: BaseException) -> str:
     """The innermost reason of a chain of wrapped errors, without addresses of objects."""
-    seen: BaseException = error
     for _ in range(8):
-        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None)
-        inner = inner if isinstance(inner, BaseException) else (seen.args[-1] if seen.args and isinstance(seen.args[-1], BaseException) else None)
-        if inner is None or inner is seen:
+        wrapped = [getattr(error, "reason", None), *error.args[:1], *error.args[-1:]]
+        inner = next((item for item in wrapped if isinstance(item, BaseException)), None)
+        if inner is None:
             break
-        seen = inner
-    text = str(seen.strerror if isinstance(seen, OSError) and seen.strerror else seen)
-    return re.sub(r"<[^>]*object at 0x[0-9a-f]+>:? ?", "", text) or type(seen).__name__
+        error = inner
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (
+        re.sub(r"^.*\[Errno -?\d+\] |<[^>]*object at 0x[0-9a-f]+>:? ?|^HTTPS?Connection(?:Pool)?\([^)]*\): ", "", text)
+        or type(error).__name__
+    )

@@ -59,7 +59,11 @@ def erase_login(settings: Settings, registry: str) -> bool:
 
 def _path(settings: Settings) -> Path:
     if settings.docker_config is None:
-        raise UsageError("no-docker-config", "there is no place for logins: neither DOCKER_CONFIG nor HOME is set", help="set DOCKER_CONFIG to a directory")
+        raise UsageError(
+            "no-docker-config",
+            "there is no place for logins: neither DOCKER_CONFIG nor HOME is set",
+            help="set DOCKER_CONFIG to a directory",
+        )
     return Path(settings.docker_config)
 
 

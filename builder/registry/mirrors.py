@@ -97,7 +97,9 @@ class Mirrors(msgspec.Struct, frozen=True):
 
     def _refuse_blocked(self, table: RegistryTable, prefix: str, reference: Reference) -> None:
         if table.blocked:
-            raise LayerwrightError("registry-blocked", f"{reference} is blocked by registries.conf (prefix {prefix})", help="use another registry")
+            raise LayerwrightError(
+                "registry-blocked", f"{reference} is blocked by registries.conf (prefix {prefix})", help="use another registry"
+            )
 
 
 def load_mirrors(settings: Settings) -> Mirrors:

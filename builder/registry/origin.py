@@ -64,7 +64,9 @@ def origin_of(url: str) -> Origin:
     if scheme not in _PORTS or not host or "\\" in url or any(ch <= " " for ch in url):
         raise LayerwrightError("invalid-url", f"{redact(url)[:200]!r} is not an http or https address")
     if parts.username is not None or parts.password is not None:
-        raise LayerwrightError("invalid-url", f"the address {redact(url)[:200]!r} has a user name in it", help="log in instead, and leave it out")
+        raise LayerwrightError(
+            "invalid-url", f"the address {redact(url)[:200]!r} has a user name in it", help="log in instead, and leave it out"
+        )
     return Origin(scheme, host, port if port is not None else _PORTS[scheme])
 
 
@@ -79,7 +81,9 @@ def check_redirect(source: str, target: str) -> None:
     """Refuse a redirect that leaves TLS, or that leads from elsewhere into this machine or its link."""
     before, after = origin_of(source), origin_of(target)
     if before.scheme == "https" and after.scheme == "http":
-        raise LayerwrightError("unsafe-redirect", f"{before} redirects to {after}, which is not encrypted", help="fix the server's redirect")
+        raise LayerwrightError(
+            "unsafe-redirect", f"{before} redirects to {after}, which is not encrypted", help="fix the server's redirect"
+        )
     if is_internal(after.host) and not is_internal(before.host):
         raise LayerwrightError("unsafe-redirect", f"{before} redirects to {after}, which is inside this machine or its link")
 
@@ -101,7 +105,11 @@ def realm_allowed(registry: Origin, realm: Origin) -> bool:
     """Whether a realm may be asked at all, without credentials: never into this machine from outside (SSRF)."""
     if is_internal(realm.host) and not is_internal(registry.host):
         return realm == registry
-    return realm.scheme == "https" or realm == registry or (registry.scheme == "http" and is_loopback(realm.host) and is_loopback(registry.host))
+    return (
+        realm.scheme == "https"
+        or realm == registry
+        or (registry.scheme == "http" and is_loopback(realm.host) and is_loopback(registry.host))
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,274 @@
+"""The registry as the rest of the builder sees it: resolve a name, fetch a blob, push an image."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from builder.errors import CorruptionError, LayerwrightError, NotFoundError
+from builder.oci.config import MAX_CONFIG, ImageConfig, decode_config
+from builder.oci.digest import Digest
+from builder.oci.manifest import MAX_MANIFEST, Descriptor, Index, Manifest, decode
+from builder.oci.media import DOCKER_CONFIG, INDEXES, MANIFESTS, OCI_CONFIG
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference, parse_reference
+from builder.registry.failures import RegistryError, unauthorized
+from builder.registry.http import Client
+from builder.registry.mirrors import Endpoint, load_mirrors
+from builder.registry.pull import from_any, get_blob, get_manifest
+from builder.registry.push import Target, has_blob, has_manifest, mount_blob, put_manifest, upload_blob
+from builder.registry.select import acceptable, choose, image_descriptors, no_platform
+from builder.registry.service import Service
+from builder.registry.settings import Settings
+from builder.registry.transfer import Control, Transfer
+
+if TYPE_CHECKING:
+    from builder.store.blobs import BlobStore
+
+MAX_PROBED = 16
+"""Images of an index without platforms whose configs are looked at."""
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """A name made certain: the image for one platform, and the index it was chosen from.
+
+    `root` is what the name itself stands for (the index where there is one): pin it to build the same again.
+    """
+
+    reference: Reference
+    root: Descriptor
+    descriptor: Descriptor
+    manifest: Manifest
+    manifest_raw: bytes
+    config: ImageConfig
+    config_raw: bytes
+    index: Index | None = None
+    index_raw: bytes | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where its blobs can be had: what `fetch` takes."""
+        return self.reference.name
+
+
+class Registry:
+    """All registries, over one blob store; thread-safe; a context manager that closes the connections.
+
+    What it fetches goes into `blobs`, verified. `watch` hears of transfers, from any thread.
+    """
+
+    def __init__(
+        self, settings: Settings, blobs: BlobStore, *, control: Control | None = None, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._settings = settings
+        self._blobs = blobs
+        self._control = control or Control()
+        self._client = Client(settings, sleep=sleep)
+        self._mirrors = load_mirrors(settings)
+        self._lock = threading.Lock()
+        self._services: dict[tuple[str, bool], Service] = {}
+        self._busy: dict[Digest, threading.Lock] = {}
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; idempotent."""
+        self._client.close()
+
+    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
+        """What a name stands for, a manifest or an index of any kind; it is in the store afterwards."""
+
+        def attempt(endpoint: Endpoint) -> tuple[Descriptor, bytes]:
+            return get_manifest(self._service(endpoint), endpoint, reference, self._known_manifest)
+
+        descriptor, raw = from_any(self._mirrors.pull_endpoints(reference), attempt)
+        decode(raw, descriptor.media_type)
+        if not self._blobs.has(descriptor.digest):
+            self._blobs.put(raw)
+        return descriptor, raw
+
+    def resolve(self, reference: Reference, platform: Platform) -> Resolved:
+        """The image a name stands for on a platform: manifests and config only, no layers.
+
+        A digest whose manifests are in the store is resolved without a network.
+        """
+        root, raw = self.manifest(reference)
+        document = decode(raw, root.media_type)
+        if isinstance(document, Manifest):
+            return self._image(reference, root, root, document, raw)
+        return msgspec.structs.replace(self._from_index(reference, root, document, platform, 0), index=document, index_raw=raw)
+
+    def fetch(self, descriptor: Descriptor, origin: str) -> None:
+        """Bring a blob or a manifest into the store; once, however many threads ask. `origin`: registry/repository."""
+        with self._once(descriptor.digest):
+            if self._blobs.has(descriptor.digest):
+                return
+            reference = parse_reference(f"{origin}@{descriptor.digest}")
+            if descriptor.media_type in INDEXES | MANIFESTS:
+                self.manifest(reference)
+                return
+
+            def attempt(endpoint: Endpoint) -> None:
+                get_blob(self._service(endpoint), endpoint, descriptor, self._blobs, self._control, self._settings.attempts)
+
+            from_any(self._mirrors.pull_endpoints(reference), attempt)
+
+    def pull(self, reference: Reference, platform: Platform | None) -> Descriptor:
+        """Fetch an image whole, for one platform or for all (None); returns the descriptor of what the name stands for."""
+        root, raw = self.manifest(reference)
+        document = decode(raw, root.media_type)
+        if isinstance(document, Index) and platform is not None:
+            document = self._from_index(reference, root, document, platform, 0).manifest
+        self._fetch_all(self._parts(document, reference.name), reference.name)
+        return root
+
+    def push(
+        self, reference: Reference, descriptor: Descriptor, *, origins: Mapping[Digest, str] | None = None, by_digest: bool = False
+    ) -> None:
+        """Push an image or an index, children first, under the reference's tag (`by_digest`: under none).
+
+        `origins` says of blobs where they were pulled from (registry/repository): they are mounted from
+        there within one registry, and fetched first where the store has not got them.
+        """
+        endpoint = self._mirrors.push_endpoint(reference)
+        target = Target(self._service(endpoint), endpoint, self._settings.attempts)
+        raw = self._manifest_bytes(descriptor)
+        if not has_manifest(target, descriptor.digest):
+            self._push_contents(target, decode(raw, descriptor.media_type), origins or {})
+        name = descriptor.digest if by_digest or reference.tag is None else reference.tag
+        put_manifest(target, name, descriptor, raw)
+
+    def verify_login(self, host: str) -> None:
+        """Ask a registry whether it accepts the login that the settings hold for it."""
+        service = self._service(Endpoint(host, "", self._mirrors.push_endpoint(Reference(host, "x")).insecure))
+        response = service.call("GET", service.url(""), ())
+        if response.status == 401:
+            response.close()
+            raise unauthorized(host, "log in", logged_in=True)
+        if response.status not in (200, 403, 404):
+            raise service.failure(response, "log in")
+        response.close()
+
+    def _from_index(self, reference: Reference, root: Descriptor, index: Index, platform: Platform, depth: int) -> Resolved:
+        if depth > 3:
+            raise CorruptionError("manifest-nesting", f"{reference.familiar} nests its indexes too deeply")
+        chosen = choose(index, platform)
+        candidates = image_descriptors(index)
+        if chosen is not None:
+            return self._child(reference, root, chosen, platform, depth)
+        offered = [d.platform for d in candidates if d.platform is not None]
+        for descriptor in [d for d in candidates if d.platform is None][:MAX_PROBED]:
+            found = self._child(reference, root, descriptor, platform, depth)
+            if len(candidates) == 1 or found.config.platform in acceptable(platform):
+                return found
+            offered.append(found.config.platform)
+        raise no_platform(reference.familiar, platform, offered)
+
+    def _child(self, reference: Reference, root: Descriptor, descriptor: Descriptor, platform: Platform, depth: int) -> Resolved:
+        got, raw = self.manifest(msgspec.structs.replace(reference, digest=descriptor.digest))
+        document = decode(raw, descriptor.media_type)
+        if isinstance(document, Index):
+            return self._from_index(reference, root, document, platform, depth + 1)
+        if got.size != descriptor.size:
+            raise CorruptionError(
+                "manifest-size", f"the index of {reference.familiar} says {descriptor.size} bytes of a manifest of {got.size}"
+            )
+        return self._image(reference, root, descriptor, document, raw)
+
+    def _image(self, reference: Reference, root: Descriptor, descriptor: Descriptor, manifest: Manifest, raw: bytes) -> Resolved:
+        if manifest.config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
+            kind = manifest.artifact_type or manifest.config.media_type
+            raise LayerwrightError("not-an-image", f"{reference.familiar} is no image but an artifact ({kind[:100]})", help="name an image")
+        if manifest.config.size > MAX_CONFIG:
+            raise CorruptionError("config-too-large", f"the config of {reference.familiar} is over the limit of {MAX_CONFIG} bytes")
+        self.fetch(manifest.config, reference.name)
+        config_raw = self._blobs.read(manifest.config.digest, MAX_CONFIG)
+        config = decode_config(config_raw)
+        if len(config.rootfs.diff_ids) != len(manifest.layers):
+            raise CorruptionError(
+                "layers-mismatch",
+                f"{reference.familiar} has {len(manifest.layers)} layers, but its config names {len(config.rootfs.diff_ids)}",
+            )
+        return Resolved(reference, root, descriptor, manifest, raw, config, config_raw)
+
+    def _parts(self, document: Manifest | Index, origin: str, depth: int = 0) -> Iterator[Descriptor]:
+        """The blobs of an image, or of all images of an index; the manifests among them are fetched on the way."""
+        if isinstance(document, Manifest):
+            yield document.config
+            yield from document.layers
+            return
+        if depth > 3:
+            raise CorruptionError("manifest-nesting", "an index nests others too deeply")
+        for child in document.manifests:
+            self.fetch(child, origin)
+            yield from self._parts(decode(self._manifest_bytes(child), child.media_type), origin, depth + 1)
+
+    def _fetch_all(self, descriptors: Iterator[Descriptor], origin: str) -> None:
+        unique = {descriptor.digest: descriptor for descriptor in descriptors}
+        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+            for done in [pool.submit(self.fetch, descriptor, origin) for descriptor in unique.values()]:
+                done.result()
+
+    def _push_contents(self, target: Target, document: Manifest | Index, origins: Mapping[Digest, str]) -> None:
+        """Everything below a manifest or an index, then the manifests themselves, by digest."""
+        if isinstance(document, Index):
+            for child in document.manifests:
+                if not has_manifest(target, child.digest):
+                    raw = self._manifest_bytes(child)
+                    self._push_contents(target, decode(raw, child.media_type), origins)
+                    put_manifest(target, child.digest, child, raw)
+            return
+        unique = {descriptor.digest: descriptor for descriptor in (*document.layers, document.config)}
+        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+            for done in [pool.submit(self._push_blob, target, d, origins.get(d.digest)) for d in unique.values()]:
+                done.result()
+
+    def _push_blob(self, target: Target, descriptor: Descriptor, origin: str | None) -> None:
+        if has_blob(target, descriptor):
+            self._control.watch(Transfer("push", descriptor.digest, descriptor.size, descriptor.size, "exists"))
+            return
+        if origin is not None:
+            source = self._mirrors.push_endpoint(parse_reference(origin))
+            if source.host == target.endpoint.host and source.repository != target.endpoint.repository:
+                try:
+                    if mount_blob(target, descriptor, source.repository, self._control):
+                        return
+                except RegistryError:
+                    pass  # no right to read there: the bytes are sent instead
+            self.fetch(descriptor, origin)
+        upload_blob(target, descriptor, self._blobs, self._control)
+
+    def _known_manifest(self, digest: Digest) -> bytes | None:
+        return self._blobs.read(digest, MAX_MANIFEST) if self._blobs.has(digest) else None
+
+    def _manifest_bytes(self, descriptor: Descriptor) -> bytes:
+        if not self._blobs.has(descriptor.digest):
+            which = f" for {descriptor.platform}" if descriptor.platform is not None else ""
+            raise NotFoundError(
+                "manifest-missing", f"the store has not the manifest {descriptor.digest}{which}", help="pull it with --all-platforms"
+            )
+        return self._blobs.read(descriptor.digest, MAX_MANIFEST)
+
+    def _service(self, endpoint: Endpoint) -> Service:
+        key = (endpoint.host, endpoint.insecure)
+        with self._lock:
+            if key not in self._services:
+                self._services[key] = Service(self._client, self._settings, endpoint)
+            return self._services[key]
+
+    @contextmanager
+    def _once(self, digest: Digest) -> Iterator[None]:
+        with self._lock:
+            busy = self._busy.setdefault(digest, threading.Lock())
+        with busy:
+            yield
