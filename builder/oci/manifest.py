@@ -53,12 +53,16 @@ class Index(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     annotations: dict[str, str] = {}
 
 
+_ABSENT = msgspec.Raw(b"null")
+"""msgspec has no optional Raw; null and an absent key mean the same."""
+
+
 class _Probe(msgspec.Struct, rename="camel"):
     schema_version: int = 0
     media_type: str = ""
-    manifests: msgspec.Raw | None = None
-    layers: msgspec.Raw | None = None
-    config: msgspec.Raw | None = None
+    manifests: msgspec.Raw = _ABSENT
+    layers: msgspec.Raw = _ABSENT
+    config: msgspec.Raw = _ABSENT
 
 
 def encode(document: Manifest | Index) -> bytes:
@@ -81,12 +85,12 @@ def decode(raw: bytes, media_type: str | None = None) -> Manifest | Index:
         said = media_type or probe.media_type
         if media_type and probe.media_type and probe.media_type != media_type and {media_type, probe.media_type} <= INDEXES | MANIFESTS:
             raise CorruptionError("manifest-confusion", f"a manifest says it is {probe.media_type} but was served as {media_type}")
-        if probe.manifests is not None and (probe.layers is not None or probe.config is not None):
+        if probe.manifests != _ABSENT and (probe.layers != _ABSENT or probe.config != _ABSENT):
             raise CorruptionError("manifest-confusion", "a manifest has the fields of an image and of an index")
         if probe.schema_version != 2:
             raise CorruptionError("manifest-schema", f"schema version {probe.schema_version} is not supported, only 2")
         document: Manifest | Index
-        if said in INDEXES or (said not in MANIFESTS and probe.manifests is not None):
+        if said in INDEXES or (said not in MANIFESTS and probe.manifests != _ABSENT):
             document = msgspec.json.decode(raw, type=Index)
             descriptors = document.manifests
         else:
