@@ -9,13 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from builder.errors import CorruptionError, LayerwrightError, NotFoundError
-from builder.oci.config import MAX_CONFIG, ImageConfig, decode_config
+from builder.errors import CorruptionError, NotFoundError
+from builder.oci.config import MAX_CONFIG
 from builder.oci.digest import Digest
 from builder.oci.manifest import MAX_MANIFEST, Descriptor, Index, Manifest, decode
-from builder.oci.media import DOCKER_CONFIG, INDEXES, MANIFESTS, OCI_CONFIG
+from builder.oci.media import INDEXES, MANIFESTS
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, parse_reference
 from builder.registry.failures import RegistryError, unauthorized
@@ -23,38 +21,13 @@ from builder.registry.http import Client
 from builder.registry.mirrors import Endpoint, load_mirrors
 from builder.registry.pull import from_any, get_blob, get_manifest
 from builder.registry.push import Target, has_blob, has_manifest, mount_blob, put_manifest, upload_blob
-from builder.registry.select import acceptable, choose, image_descriptors, no_platform
+from builder.registry.resolved import MAX_NESTED, Read, Resolved, resolve_image
 from builder.registry.service import Service
 from builder.registry.settings import Settings
 from builder.registry.transfer import Control, Transfer
 
 if TYPE_CHECKING:
     from builder.store.blobs import BlobStore
-
-MAX_PROBED = 16
-"""Images of an index without platforms whose configs are looked at."""
-
-
-class Resolved(msgspec.Struct, frozen=True):
-    """A name made certain: the image for one platform, and the index it was chosen from.
-
-    `root` is what the name itself stands for (the index where there is one): pin it to build the same again.
-    """
-
-    reference: Reference
-    root: Descriptor
-    descriptor: Descriptor
-    manifest: Manifest
-    manifest_raw: bytes
-    config: ImageConfig
-    config_raw: bytes
-    index: Index | None = None
-    index_raw: bytes | None = None
-
-    @property
-    def origin(self) -> str:
-        """Where its blobs can be had: what `fetch` takes."""
-        return self.reference.name
 
 
 class Registry:
@@ -102,11 +75,8 @@ class Registry:
 
         A digest whose manifests are in the store is resolved without a network.
         """
-        root, raw = self.manifest(reference)
-        document = decode(raw, root.media_type)
-        if isinstance(document, Manifest):
-            return self._image(reference, root, root, document, raw)
-        return msgspec.structs.replace(self._from_index(reference, root, document, platform, 0), index=document, index_raw=raw)
+        root, _ = self.manifest(reference)
+        return resolve_image(reference, root, platform, self._reader(reference))
 
     def fetch(self, descriptor: Descriptor, origin: str) -> None:
         """Bring a blob or a manifest into the store; once, however many threads ask. `origin`: registry/repository."""
@@ -128,7 +98,7 @@ class Registry:
         root, raw = self.manifest(reference)
         document = decode(raw, root.media_type)
         if isinstance(document, Index) and platform is not None:
-            document = self._from_index(reference, root, document, platform, 0).manifest
+            document = resolve_image(reference, root, platform, self._reader(reference)).manifest
         self._fetch_all(self._parts(document, reference.name), reference.name)
         return root
 
@@ -159,47 +129,14 @@ class Registry:
             raise service.failure(response, "log in")
         response.close()
 
-    def _from_index(self, reference: Reference, root: Descriptor, index: Index, platform: Platform, depth: int) -> Resolved:
-        if depth > 3:
-            raise CorruptionError("manifest-nesting", f"{reference.familiar} nests its indexes too deeply")
-        chosen = choose(index, platform)
-        candidates = image_descriptors(index)
-        if chosen is not None:
-            return self._child(reference, root, chosen, platform, depth)
-        offered = [d.platform for d in candidates if d.platform is not None]
-        for descriptor in [d for d in candidates if d.platform is None][:MAX_PROBED]:
-            found = self._child(reference, root, descriptor, platform, depth)
-            if len(candidates) == 1 or found.config.platform in acceptable(platform):
-                return found
-            offered.append(found.config.platform)
-        raise no_platform(reference.familiar, platform, offered)
+    def _reader(self, reference: Reference) -> Read:
+        """Reads manifests and configs, fetching what is missing."""
 
-    def _child(self, reference: Reference, root: Descriptor, descriptor: Descriptor, platform: Platform, depth: int) -> Resolved:
-        got, raw = self.manifest(msgspec.structs.replace(reference, digest=descriptor.digest))
-        document = decode(raw, descriptor.media_type)
-        if isinstance(document, Index):
-            return self._from_index(reference, root, document, platform, depth + 1)
-        if got.size != descriptor.size:
-            raise CorruptionError(
-                "manifest-size", f"the index of {reference.familiar} says {descriptor.size} bytes of a manifest of {got.size}"
-            )
-        return self._image(reference, root, descriptor, document, raw)
+        def read(descriptor: Descriptor) -> bytes:
+            self.fetch(descriptor, reference.name)
+            return self._blobs.read(descriptor.digest, max(MAX_MANIFEST, MAX_CONFIG))
 
-    def _image(self, reference: Reference, root: Descriptor, descriptor: Descriptor, manifest: Manifest, raw: bytes) -> Resolved:
-        if manifest.config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
-            kind = manifest.artifact_type or manifest.config.media_type
-            raise LayerwrightError("not-an-image", f"{reference.familiar} is no image but an artifact ({kind[:100]})", help="name an image")
-        if manifest.config.size > MAX_CONFIG:
-            raise CorruptionError("config-too-large", f"the config of {reference.familiar} is over the limit of {MAX_CONFIG} bytes")
-        self.fetch(manifest.config, reference.name)
-        config_raw = self._blobs.read(manifest.config.digest, MAX_CONFIG)
-        config = decode_config(config_raw)
-        if len(config.rootfs.diff_ids) != len(manifest.layers):
-            raise CorruptionError(
-                "layers-mismatch",
-                f"{reference.familiar} has {len(manifest.layers)} layers, but its config names {len(config.rootfs.diff_ids)}",
-            )
-        return Resolved(reference, root, descriptor, manifest, raw, config, config_raw)
+        return read
 
     def _parts(self, document: Manifest | Index, origin: str, depth: int = 0) -> Iterator[Descriptor]:
         """The blobs of an image, or of all images of an index; the manifests among them are fetched on the way."""
@@ -207,7 +144,7 @@ class Registry:
             yield document.config
             yield from document.layers
             return
-        if depth > 3:
+        if depth > MAX_NESTED:
             raise CorruptionError("manifest-nesting", "an index nests others too deeply")
         for child in document.manifests:
             self.fetch(child, origin)
