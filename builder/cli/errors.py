@@ -1,0 +1,57 @@
+"""The one place that prints errors and turns them into exit codes (0 done, 1 failed, 2 usage, 3 our bug, 130 interrupted)."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+from builder.errors import LayerwrightError
+from grammar.diagnostics import Diagnostic, DockerfileError, render
+
+INTERRUPTED = 130
+BUG = 3
+
+
+def run_guarded(command: Callable[[], int | None]) -> int:
+    """Runs a command; whatever it raises becomes a message on stderr and an exit code, never a traceback."""
+    import click
+
+    try:
+        return command() or 0
+    except LayerwrightError as error:
+        print(describe(error), file=sys.stderr)
+        return error.exit_code
+    except DockerfileError as error:
+        print(render(error.diagnostic, error.source), file=sys.stderr)
+        return 1
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("error[cancelled]: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        print(_report_bug(error), file=sys.stderr)
+        return BUG
+
+
+def describe(error: LayerwrightError) -> str:
+    """The error as people read it: notes (the last output of a command) first, then what, where and the way out."""
+    diagnostic = Diagnostic(error.code, error.message, error.span, error.help)
+    text = render(diagnostic, error.source)
+    if not error.notes:
+        return text
+    return "\n".join([*(f"  {line}" for line in error.notes), text])
+
+
+def _report_bug(error: Exception) -> str:
+    with tempfile.NamedTemporaryFile("w", prefix="layerwright-", suffix=".log", delete=False, encoding="utf-8") as log:
+        traceback.print_exception(error, file=log)
+    return f"error[internal]: {type(error).__name__}: {error}\n  = help: this is a bug of layerwright; please report it with {log.name}"
