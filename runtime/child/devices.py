@@ -1,0 +1,98 @@
+"""The /dev of a sandbox: a tmpfs with the nodes, links and file systems of the OCI runtime specification.
+
+In a user namespace mknod(2) is refused, so the host's nodes are bound instead, each checked to be what its
+name says by device number (CVE-2025-31133).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from runtime.child import libc
+from runtime.child.mounts import LOCKED_DOWN, attach, clone, fresh
+
+# config-linux.md "Default Devices"
+NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+    "core": "/proc/kcore",
+}
+_TTY_GROUP = 5
+_HOST_ONLY = frozenset({"pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "ptmx", "core", "console", "hugepages"})
+
+
+def mount_dev(target_fd: int, shm_size: int, *, in_user_namespace: bool, all_devices: bool) -> None:
+    """Mount /dev on the descriptor, which is closed."""
+    dev = fresh("tmpfs", (("mode", "755"), ("size", "65536k")), libc.ATTR_NOSUID | libc.ATTR_STRICTATIME)
+    root = os.dup(dev)
+    attach(dev, target_fd)
+    try:
+        for name, target in LINKS.items():
+            os.symlink(target, name, dir_fd=root)
+        for name, (major, minor) in NODES.items():
+            if in_user_namespace:
+                _bind_node(root, name, major, minor)
+            else:
+                os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=root)
+        if all_devices and not in_user_namespace:
+            _copy_host_nodes("/dev", root)
+        _mount_inside(root, "pts", _devpts())
+        _mount_inside(root, "shm", fresh("tmpfs", (("mode", "1777"), ("size", str(shm_size))), LOCKED_DOWN))
+        _mount_inside(root, "mqueue", fresh("mqueue", (), LOCKED_DOWN))
+    finally:
+        os.close(root)
+
+
+def open_node(name: str, flags: int) -> int:
+    """Open a node of the current /dev, if it is the device its name says."""
+    fd = os.open(f"/dev/{name}", flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+    found = os.fstat(fd)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(*NODES[name]):
+        os.close(fd)
+        raise OSError(19, "is not the device its name says", f"/dev/{name}")
+    return fd
+
+
+def _devpts() -> int:
+    options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")]
+    try:
+        return fresh("devpts", [*options, ("gid", str(_TTY_GROUP))], libc.ATTR_NOSUID | libc.ATTR_NOEXEC)
+    except OSError:
+        # EINVAL: a user namespace in which the group has no number
+        return fresh("devpts", options, libc.ATTR_NOSUID | libc.ATTR_NOEXEC)
+
+
+def _mount_inside(dev_fd: int, name: str, mount_fd: int) -> None:
+    os.mkdir(name, 0o755, dir_fd=dev_fd)
+    attach(mount_fd, os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev_fd))
+
+
+def _bind_node(dev_fd: int, name: str, major: int, minor: int) -> None:
+    source = open_node(name, os.O_PATH)
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=dev_fd))
+        attach(clone(source), os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev_fd))
+    finally:
+        os.close(source)
+
+
+def _copy_host_nodes(host: str, dev_fd: int) -> None:
+    """Every device node of the host, for an insecure step; what is there already stays."""
+    with os.scandir(host) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            found = entry.stat(follow_symlinks=False)
+            if entry.name in _HOST_ONLY or entry.name in NODES:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                os.mkdir(entry.name, 0o755, dir_fd=dev_fd)
+                inner = os.open(entry.name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev_fd)
+                _copy_host_nodes(entry.path, inner)
+                os.close(inner)
+            elif stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+                os.mknod(entry.name, found.st_mode, found.st_rdev, dir_fd=dev_fd)
+                os.chown(entry.name, found.st_uid, found.st_gid, dir_fd=dev_fd)

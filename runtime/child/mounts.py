@@ -1,0 +1,134 @@
+"""File systems of a sandbox: overlays, plain binds and fresh mounts, attached by descriptor.
+
+Needs the mount calls of Linux 5.12 (open_tree, move_mount, mount_setattr); overlays of many layers take
+`lowerdir+` (Linux 6.7) where it is there, else mount(2) with short relative names, since its options end at
+one page.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from runtime.child import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.child.request import RootData
+
+LOCKED_DOWN = libc.ATTR_NOSUID | libc.ATTR_NODEV | libc.ATTR_NOEXEC
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+# nofollow: no layer may send a lookup elsewhere by an xattr (redirect_dir, overlayfs.rst "Redirecting directories").
+_OVERLAY_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"))
+
+
+def fresh(kind: str, options: Sequence[tuple[str, str]] = (), attributes: int = 0) -> int:
+    """A new, detached mount of a file system; closing the descriptor before it is attached takes it away."""
+    fs = libc.fsopen(kind)
+    try:
+        for key, value in options:
+            if value:
+                libc.fsconfig_string(fs, key, value)
+            else:
+                libc.fsconfig_flag(fs, key)
+        libc.fsconfig_create(fs)
+        return libc.fsmount(fs, attributes)
+    finally:
+        os.close(fs)
+
+
+def clone(fd: int, attributes: int = 0, *, clear: int = 0, recursive: bool = False) -> int:
+    """A detached bind mount of what the descriptor is open on."""
+    tree = libc.open_tree(fd, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0))
+    if attributes or clear:
+        try:
+            libc.mount_setattr(tree, attributes, clear=clear, recursive=recursive)
+        except OSError:
+            os.close(tree)
+            raise
+    return tree
+
+
+def attach(mount_fd: int, target_fd: int) -> None:
+    """Attach a detached mount and close both descriptors."""
+    try:
+        libc.move_mount(mount_fd, target_fd)
+    finally:
+        os.close(mount_fd)
+        os.close(target_fd)
+
+
+class Stacker:
+    """Mounts roots below one scratch tmpfs of the sandbox.
+
+    `scratch` is its path, `empty_fd` an empty directory, which overlayfs wants where there is no lower one.
+    """
+
+    def __init__(self, scratch: str, empty_fd: int, in_user_namespace: bool) -> None:
+        self._scratch = scratch
+        self._empty_fd = empty_fd
+        self._userns = in_user_namespace
+        self._count = 0
+
+    def mount(self, root: RootData) -> int:
+        """Mount a root in the scratch space; an O_PATH descriptor of it."""
+        where = f"{self._scratch}/m{self._count}"
+        self._count += 1
+        os.mkdir(where, 0o755)
+        if root["type"] == "directory":
+            self._bind(root["path"], where, read_only=root["read_only"])
+        elif root["upper"] is None and len(root["lowers"]) < 2:
+            self._bind(root["lowers"][0] if root["lowers"] else f"/proc/self/fd/{self._empty_fd}", where, read_only=True)
+        else:
+            self._overlay(root, where)
+        return os.open(where, _DIRECTORY)
+
+    def _bind(self, path: str, where: str, *, read_only: bool) -> None:
+        fd = os.open(path, _DIRECTORY)
+        try:
+            attach(clone(fd, libc.ATTR_RDONLY if read_only else 0, recursive=True), os.open(where, _DIRECTORY))
+        finally:
+            os.close(fd)
+
+    def _overlay(self, root: RootData, where: str) -> None:
+        lowers = [os.open(path, _DIRECTORY) for path in root["lowers"]] or [os.dup(self._empty_fd)]
+        upper, work = root["upper"], root["work"]
+        written = [os.open(path, _DIRECTORY) for path in (upper, work) if path is not None]
+        try:
+            self._overlay_of(lowers, written, where, volatile=bool(written) and root.get("volatile", False))
+        finally:
+            for fd in (*lowers, *written):
+                os.close(fd)
+
+    def _overlay_of(self, lowers: list[int], written: list[int], where: str, *, volatile: bool) -> None:
+        # Descriptors stand for the directories: no length limit, no escaping of `:` and `,`, and nothing of the
+        # host's paths in the sandbox's own /proc/self/mountinfo.
+        names = [f"/proc/self/fd/{fd}" for fd in lowers]
+        ends = list(zip(("upperdir", "workdir"), (f"/proc/self/fd/{fd}" for fd in written), strict=False))
+        flags = [("userxattr", "")] if self._userns else []
+        flags += [("volatile", "")] if volatile else []
+        options = [*flags, *_OVERLAY_OPTIONS]
+        try:
+            mounted = fresh("overlay", [*(("lowerdir+", name) for name in names), *ends, *options])
+        except OSError as error:
+            if error.errno != errno.EINVAL or error.filename != "lowerdir+":
+                raise OSError(error.errno, os.strerror(error.errno or 0), "overlay") from None
+        else:
+            attach(mounted, os.open(where, _DIRECTORY))
+            return
+        self._overlay_by_options(names, ends, options, where)
+
+    def _overlay_by_options(self, names: list[str], ends: list[tuple[str, str]], options: list[tuple[str, str]], where: str) -> None:
+        """Before Linux 6.7: short links in the scratch space name the directories in mount(2)'s one page of options."""
+        links = f"{where}.l"
+        os.mkdir(links, 0o700)
+        os.chdir(links)
+        try:
+            for index, name in enumerate(names):
+                os.symlink(name, str(index))
+            every = [("lowerdir", ":".join(map(str, range(len(names))))), *ends, *options]
+            libc.mount("overlay", where, "overlay", 0, ",".join(f"{key}={value}" if value else key for key, value in every))
+        finally:
+            os.chdir("/")

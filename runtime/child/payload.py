@@ -1,0 +1,230 @@
+"""The last steps of the process that becomes the payload: first of its pid namespace, from /proc to execve.
+
+Rules, in the order they matter:
+- From pivot_root on, only system calls and execve: nothing is imported, no NSS, no codec, no locale
+  (CVE-2019-14271): everything this module needs is imported before the fork.
+- All descriptors but 0, 1, 2 are closed before the working directory is entered (CVE-2024-21626); one
+  close-on-exec pipe stays, to say what went wrong.
+- The filter is loaded while CAP_SYS_ADMIN is still held, so no_new_privs is not needed and setuid works.
+- Inheritable and ambient capabilities are empty (CVE-2022-27651); supplementary groups are exactly those
+  of the step (CVE-2022-2990).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from runtime.child import libc
+from runtime.child.cgroups import mount_cgroups
+from runtime.child.devices import open_node
+from runtime.child.errors import SetupError, doing
+from runtime.child.furnish import mask
+from runtime.child.mounts import LOCKED_DOWN, attach, clone, fresh
+
+if TYPE_CHECKING:
+    from runtime.child.furnish import Room
+    from runtime.child.request import ProcessData, Request
+
+# moby daemon/pkg/oci/defaults.go
+MASKED_PROC = ("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
+READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+# chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap
+DEFAULT_CAPABILITIES = 0xA80425FB
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+_LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+_OPEN_FILES = (1024, 524288)  # systemd's defaults
+
+
+def become(request: Request, room: Room, stdout: int, stderr: int, failed: int, seccomp: bytes) -> NoReturn:
+    """Never returns: the payload runs, or what stopped it is written to `failed` as `code message`."""
+    try:
+        _enter_cgroups(request["cgroups"])
+        _mount_proc(request["process"], room)
+        mount_cgroups(room.sys_fd, read_only=not request["process"]["insecure"])
+        _pivot(room.root_fd)
+        _stand_alone(request["process"], stdout, stderr, failed)
+        _enter_directory(request["process"]["cwd"])
+        _drop_privileges(request["process"], seccomp)
+        _run(request["process"])
+    except SetupError as error:
+        _report(failed, error.code, error.message)
+    except OSError as error:
+        _report(failed, 125, f"cannot prepare the sandbox: {error.strerror}")
+    finally:
+        os._exit(125)
+
+
+def _report(failed: int, code: int, message: str) -> None:
+    os.write(failed, f"{code} {message}".encode("utf-8", "surrogateescape"))
+
+
+def _enter_cgroups(files: list[str]) -> None:
+    with doing("enter the step's cgroup"):
+        for path in files:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, b"0")
+            os.close(fd)
+    libc.unshare(libc.CLONE_NEWCGROUP)
+
+
+def _mount_proc(process: ProcessData, room: Room) -> None:
+    with doing("mount /proc"):
+        mounted = fresh("proc", (), LOCKED_DOWN)
+        proc = os.dup(mounted)
+        attach(mounted, room.proc_fd)
+        if process["insecure"]:
+            return
+        for name in READ_ONLY_PROC:
+            try:
+                fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=proc)
+            except FileNotFoundError:
+                continue
+            attach(clone(fd, libc.ATTR_RDONLY | LOCKED_DOWN), fd)
+        for name in MASKED_PROC:
+            mask(proc, name, room.empty_fd, room.null_fd)
+
+
+def _pivot(root_fd: int) -> None:
+    with doing("enter the root"):
+        os.fchdir(root_fd)
+        libc.pivot_root(".", ".")
+        libc.umount(".", libc.MNT_DETACH)
+        os.chdir("/")
+
+
+def _stand_alone(process: ProcessData, stdout: int, stderr: int, failed: int) -> None:
+    """Session, standard streams, limits, signals; every other descriptor goes."""
+    os.setsid()
+    null = open_node("null", os.O_RDWR)
+    for number, fd in enumerate((null, stdout, stderr)):  # all above 2, since the launcher keeps 0 to 2 open
+        os.dup2(fd, number)
+    libc.close_all(3, but=failed)
+    user = process["user"]
+    for number in (1, 2):
+        try:
+            # So that an ordinary user can open /dev/stdout (runc fixStdioPermissions).
+            os.fchown(number, user["uid"], user["gid"])
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EPERM):
+                raise
+    _set_limits(process)
+    os.umask(0o022)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _set_limits(process: ProcessData) -> None:
+    wanted = {"nofile": _OPEN_FILES, "core": (0, resource.RLIM_INFINITY)}
+    for name in ("as", "cpu", "data", "fsize", "locks", "rss"):
+        wanted[name] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    for name, pair in wanted.items():
+        kind = _LIMITS.get(name)
+        if kind is not None:
+            _lower_to(kind, *pair)
+    for limit in process["ulimits"]:
+        with doing(f"set the limit {limit['name']}={limit['soft']}:{limit['hard']}"):
+            if limit["name"] not in _LIMITS:
+                raise SetupError(f"there is no limit called {limit['name']}")
+            resource.setrlimit(_LIMITS[limit["name"]], (limit["soft"], limit["hard"]))
+
+
+def _lower_to(kind: int, soft: int, hard: int) -> None:
+    """The default if it may be had, else as much of it as the builder itself has."""
+    try:
+        resource.setrlimit(kind, (soft, hard))
+    except (OSError, ValueError):
+        ceiling = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (ceiling if soft in (resource.RLIM_INFINITY,) else min(soft, ceiling), ceiling))
+
+
+def _drop_privileges(process: ProcessData, seccomp: bytes) -> None:
+    user = process["user"]
+    with suppress(OSError):  # a kernel without keyrings, or another runtime's filter: nothing to keep apart
+        libc.new_session_keyring()
+    keep = (1 << 64) - 1 if process["insecure"] else DEFAULT_CAPABILITIES
+    last = _last_capability()
+    with doing("drop capabilities"):
+        for number in range(last + 1):
+            if not keep >> number & 1:
+                libc.prctl(libc.PR_CAPBSET_DROP, number)
+        if seccomp and not process["insecure"]:
+            libc.install_filter(seccomp)
+    with doing(f"become user {user['uid']}:{user['gid']}"):
+        os.setgroups(user["groups"])
+        os.setresgid(user["gid"], user["gid"], user["gid"])
+        os.setresuid(user["uid"], user["uid"], user["uid"])
+    with doing("drop capabilities"):
+        libc.clear_ambient()
+        effective = keep & ((1 << (last + 1)) - 1) if user["uid"] == 0 else 0
+        libc.capset(effective, effective, 0)
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _last_capability() -> int:
+    """The highest capability this kernel knows (capabilities(7), /proc/sys/kernel/cap_last_cap)."""
+    fd = os.open("/proc/sys/kernel/cap_last_cap", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(os.read(fd, 16))
+    finally:
+        os.close(fd)
+
+
+def _enter_directory(path: str) -> None:
+    """As root, so that a directory closed to the step's user can be its place (runc does so too)."""
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise SetupError(f"cannot change to directory {path}: {(error.strerror or '').lower()}") from error
+    try:
+        beneath = os.getcwd().startswith("/")
+    except FileNotFoundError:
+        beneath = False
+    if not beneath:
+        raise SetupError(f"cannot change to directory {path}: it is outside the root")
+
+
+def _run(process: ProcessData) -> NoReturn:
+    argv = process["argv"]
+    env = dict(process["env"])
+    path = _find(argv[0], env.get("PATH", DEFAULT_PATH))
+    try:
+        os.execve(path, argv, env)
+    except OSError as error:
+        code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
+        raise SetupError(f'exec: "{argv[0]}": {_exec_cause(error)}', code) from error
+
+
+def _exec_cause(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "the interpreter or loader that it names is not in the image"
+    if error.errno == errno.ENOEXEC:
+        return "exec format error: not a program for this machine, nor a script with a #! line"
+    return (error.strerror or "cannot be run").lower()
+
+
+def _find(name: str, search: str) -> str:
+    if "/" in name:
+        _check_executable(name, name)
+        return name
+    for folder in search.split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            return candidate
+    raise SetupError(f'exec: "{name}": executable file not found in $PATH', NOT_FOUND)
+
+
+def _check_executable(path: str, name: str) -> None:
+    if not os.path.exists(path):
+        raise SetupError(f'exec: "{name}": no such file or directory', NOT_FOUND)
+    if os.path.isdir(path):
+        raise SetupError(f'exec: "{name}": is a directory', NOT_EXECUTABLE)
+    if not os.access(path, os.X_OK):
+        raise SetupError(f'exec: "{name}": permission denied', NOT_EXECUTABLE)

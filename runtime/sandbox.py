@@ -1,0 +1,282 @@
+"""Runs one process in a root file system: the Sandbox protocol, and the parent side of the one on namespaces.
+
+A run() sends one request to the launcher (see child/launcher) with the write ends of two pipes and a channel
+of its own; it then streams the pipes and waits for the one message on the channel. Nothing is shared between
+runs but the launcher's socket, so several threads may run at once. Hanging up the channel is the order to
+kill, so a builder that dies in any way takes its steps along.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from runtime import etcfiles
+from runtime.child import libc, wire
+from runtime.host import Unsupported, in_user_namespace
+from runtime.spec import Exit, Process, Usage
+
+Output = Callable[[Literal["stdout", "stderr"], bytes], None]
+
+_CANCEL_INTERVAL_MS = 40
+_CHUNK = 1 << 16
+_ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
+
+
+class Sandbox(Protocol):
+    """Where processes run."""
+
+    def run(self, process: Process, output: Output, cancel: threading.Event) -> Exit:
+        """Run to the end and report how it ended; never raises for what the process or its set-up did wrong.
+
+        Blocks; several threads may call it. `output` is called on the caller's thread. When `cancel` is set
+        everything is killed and the Exit tells of a signal. On return nothing of the process is left.
+        """
+        ...
+
+    def close(self) -> None:
+        """Kill whatever runs, release everything. Idempotent."""
+        ...
+
+    def __enter__(self) -> Sandbox: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def open_sandbox(*, state_dir: str) -> Sandbox:
+    """The sandbox of this host; `state_dir` is an existing directory for its own small things."""
+    return NamespaceSandbox(state_dir)
+
+
+class NamespaceSandbox:
+    """Linux namespaces, as root or as root of a user namespace."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._mount_point = os.path.join(os.path.abspath(state_dir), "mnt")
+        self._userns = in_user_namespace()
+        self._lock = threading.Lock()
+        self._launcher: _Launcher | None = None
+        self._closed = False
+
+    def run(self, process: Process, output: Output, cancel: threading.Event) -> Exit:
+        started = time.monotonic_ns()
+        with ExitStack() as stack:
+            try:
+                launcher = self._started()
+                request, network = self._request(process, stack)
+            except Unsupported as error:
+                return Exit(125, setup_error=f"{error.reason}; {error.remedy}" if error.remedy else error.reason)
+            run = _Run(launcher, request, network, output)
+            stack.callback(run.close)
+            result = run.wait(cancel)
+        return _exit(result, time.monotonic_ns() - started)
+
+    def close(self) -> None:
+        with self._lock:
+            launcher, self._launcher, self._closed = self._launcher, None, True
+        if launcher is not None:
+            launcher.close()
+
+    def __enter__(self) -> NamespaceSandbox:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _started(self) -> _Launcher:
+        with self._lock:
+            if self._closed:
+                raise Unsupported("the sandbox is closed")
+            if self._launcher is None:
+                os.makedirs(self._mount_point, mode=0o700, exist_ok=True)
+                self._launcher = _Launcher({"mount_point": self._mount_point, "seccomp": ""})
+            return self._launcher
+
+    def _request(self, process: Process, stack: ExitStack) -> tuple[dict[str, Any], int | None]:
+        resolv_conf = _read_resolv_conf()
+        if process.network != "host":
+            resolv_conf = etcfiles.without_loopback(resolv_conf)
+        request = {
+            "process": msgspec.to_builtins(process),
+            "hosts": etcfiles.hosts_file(process.hostname, process.hosts, "127.0.0.1"),
+            "resolv_conf": resolv_conf,
+            "cgroups": [],
+            "in_user_namespace": self._userns,
+        }
+        if process.network == "default":
+            request["process"]["network"] = "host"
+        return request, None
+
+
+class _Launcher:
+    """The launcher process and the socket to it."""
+
+    def __init__(self, hello: dict[str, str]) -> None:
+        self._sending = threading.Lock()
+        self._channel, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._ended = threading.Event()
+        self._up = threading.Event()
+        self._error: OSError | None = None
+        # The signal for a dead parent comes when the *thread* that forked ends (prctl(2)), and a build's worker
+        # threads come and go: so one thread starts the launcher and stays for as long as it lives.
+        threading.Thread(target=self._keep, name="launcher-keeper", daemon=True).start()
+        self._up.wait()
+        self._far.close()
+        if self._error is not None:
+            raise Unsupported(f"cannot start the sandbox launcher: {self._error.strerror}")
+        self.send(hello)
+
+    def send(self, message: object, fds: tuple[int, ...] = ()) -> None:
+        with self._sending:
+            wire.send(self._channel, message, fds)
+
+    def close(self) -> None:
+        self._channel.close()
+        self._ended.wait(5)
+
+    def _keep(self) -> None:
+        try:
+            process = _start_launcher(self._far.fileno())
+        except OSError as error:
+            self._error = error
+            self._up.set()
+            return
+        self._up.set()
+        process.wait()
+        self._ended.set()
+
+
+def _start_launcher(channel: int) -> subprocess.Popen[bytes]:
+    fds = [channel]
+    executable = sys.executable
+    try:
+        # Executed through a read-only mount of its own, so that /proc/self/exe gives no payload a way to write to
+        # the host's interpreter (CVE-2019-5736).
+        mounted = libc.open_tree(libc.AT_FDCWD, os.path.realpath(executable), libc.OPEN_TREE_CLONE)
+        libc.mount_setattr(mounted, libc.ATTR_RDONLY)
+    except OSError:
+        pass  # in a user namespace without a mount namespace; the file is not ours to write there
+    else:
+        fds.append(mounted)
+        executable = f"/proc/self/fd/{mounted}"
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-E", _ENTRY, str(channel)],
+            executable=executable,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=fds,
+            env={"LC_ALL": "C.UTF-8"},
+        )
+    finally:
+        for fd in fds[1:]:
+            os.close(fd)
+
+
+class _Run:
+    """One process under way: its pipes, its channel, and the loop over them."""
+
+    def __init__(self, launcher: _Launcher, request: dict[str, Any], network: int | None, output: Output) -> None:
+        self._output = output
+        self._status, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        stdout, stdout_end = os.pipe()
+        stderr, stderr_end = os.pipe()
+        self._pipes: dict[int, Literal["stdout", "stderr"]] = {stdout: "stdout", stderr: "stderr"}
+        for fd in self._pipes:
+            os.set_blocking(fd, False)
+        try:
+            ends = (stdout_end, stderr_end, far.fileno())
+            launcher.send(request, ends if network is None else (*ends, network))
+            self._sent = True
+        except OSError:
+            self._sent = False
+        finally:
+            far.close()
+            os.close(stdout_end)
+            os.close(stderr_end)
+
+    def wait(self, cancel: threading.Event) -> dict[str, Any] | None:
+        """The sandbox's report; None if it went away without one."""
+        if not self._sent:
+            return None
+        poller = select.poll()
+        for fd in (*self._pipes, self._status.fileno()):
+            poller.register(fd, select.POLLIN)
+        hung_up = False
+        while True:
+            for fd, _event in poller.poll(_CANCEL_INTERVAL_MS):
+                if fd == self._status.fileno():
+                    return self._report()
+                if not self._read(fd):
+                    poller.unregister(fd)
+            if cancel.is_set() and not hung_up:
+                hung_up = True
+                with suppress(OSError):
+                    self._status.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._status.close()
+        for fd in self._pipes:
+            os.close(fd)
+
+    def _report(self) -> dict[str, Any] | None:
+        try:
+            message = wire.receive(self._status)
+        except (OSError, wire.WireError):
+            message = None
+        for fd in self._pipes:
+            while self._read(fd):
+                pass
+        return None if message is None else message[0]
+
+    def _read(self, fd: int) -> bool:
+        """Pass on what there is; False at the end, and when there is nothing now."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if data:
+            self._output(self._pipes[fd], data)
+        return bool(data)
+
+
+def _exit(result: dict[str, Any] | None, wall_ns: int) -> Exit:
+    if result is None:
+        return Exit(125, setup_error="the sandbox went away without a word", usage=Usage(wall_ns=wall_ns))
+    usage = Usage(
+        wall_ns=wall_ns,
+        user_ns=result["user_ns"],
+        system_ns=result["system_ns"],
+        peak_memory=result["peak_memory"],
+        read_bytes=result["read_bytes"],
+        written_bytes=result["written_bytes"],
+    )
+    return Exit(result["code"], result["signal"], setup_error=result["setup_error"], usage=usage)
+
+
+def _read_resolv_conf() -> str:
+    """What the host uses; systemd-resolved's own file where only its loopback stub is named (moby resolvconf.Path)."""
+    content = _read("/etc/resolv.conf")
+    if etcfiles.only_loopback(content):
+        return _read("/run/systemd/resolve/resolv.conf") or content
+    return content
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read(1 << 16)
+    except OSError:
+        return ""
