@@ -1,0 +1,165 @@
+"""Digests of files' contents, remembered by what stat says of a file, and computed by threads where it is new.
+
+A remembered digest counts while device, inode, size, mtime and ctime (both in ns) are the same. ctime cannot be
+set, so a write that keeps size and mtime still shows. The racy-clean rule of git (Documentation/technical/
+racy-git.txt): a file that changed just before it was hashed could change again within one tick of the file
+system's clock and look the same, so its digest is used but not remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import msgspec
+
+from builder.context.ignore import IgnoredTree
+from builder.errors import LayerwrightError
+from builder.fs.tree import DirTree, Tree
+from builder.store.index import FileDigest
+
+RACY_NS = 2_000_000_000
+"""The coarsest clock of a file system that builds happen on: FAT's two seconds."""
+
+_BLOCK = 1 << 20
+_SLICE = 64
+_INLINE = 16
+
+
+class DigestStore(Protocol):
+    """Where digests are remembered; builder.store.index.Index is one. Losing rows costs time, nothing else."""
+
+    def get_file_digests(self, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], FileDigest]:
+        """The rows of (device, inode) that are known."""
+
+    def put_file_digests(self, rows: Sequence[FileDigest]) -> None:
+        """Remember these, in place of older rows of the same keys."""
+
+
+class FileDigests:
+    """Digests of regular files of any tree; thread-safe."""
+
+    def __init__(self, store: DigestStore | None, *, clock: Callable[[], int] = time.time_ns, threads: int | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._threads = threads or min(8, os.cpu_count() or 1)
+
+    def of(self, tree: Tree, paths: Sequence[str]) -> list[str]:
+        """The sha256, as hex, of each file's bytes."""
+        stats = _stats(tree, paths)
+        known = self._known(stats)
+        found: list[str | None] = [_match(known, st) for st in stats]
+        missing = [index for index, digest in enumerate(found) if digest is None]
+        if missing:
+            rows: list[FileDigest] = []
+            for index, (digest, row) in zip(missing, self._hash(tree, [paths[index] for index in missing]), strict=True):
+                found[index] = digest
+                if row is not None:
+                    rows.append(row)
+            if rows and self._store is not None:
+                self._store.put_file_digests(rows)
+        return [digest for digest in found if digest is not None]
+
+    def _known(self, stats: Sequence[os.stat_result | None]) -> dict[tuple[int, int], FileDigest]:
+        if self._store is None:
+            return {}
+        return self._store.get_file_digests((st.st_dev, st.st_ino) for st in stats if st is not None)
+
+    def _hash(self, tree: Tree, paths: Sequence[str]) -> Iterable[tuple[str, FileDigest | None]]:
+        """In slices, since a task costs more than a small file; by size unknown, order kept."""
+        if len(paths) < _INLINE and self._threads == 1:
+            return [self._hash_one(tree, path) for path in paths]
+        size = max(1, min(_SLICE, len(paths) // (self._threads * 4)))
+        slices = [paths[at : at + size] for at in range(0, len(paths), size)]
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="digest") as pool:
+            return [item for part in pool.map(lambda part: [self._hash_one(tree, path) for path in part], slices) for item in part]
+
+    def _hash_one(self, tree: Tree, path: str) -> tuple[str, FileDigest | None]:
+        now = self._clock()
+        try:
+            fd = tree.open(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        try:
+            before = os.fstat(fd)
+            digest = _digest(fd, before.st_size)
+            after = os.fstat(fd)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        finally:
+            os.close(fd)
+        row = _row(after, digest)
+        racy = max(after.st_mtime_ns, after.st_ctime_ns) > now - RACY_NS
+        return digest, None if racy or row != _row(before, digest) else row
+
+
+def unreadable(path: str, error: OSError) -> LayerwrightError:
+    """A file of the context that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return LayerwrightError("context-changed", f'"/{path}" vanished while the build read it', help="build again")
+    return LayerwrightError(
+        "context-unreadable", f'"/{path}" cannot be read: {error.strerror}', help="change its permissions, or exclude it in .dockerignore"
+    )
+
+
+def _digest(fd: int, size: int) -> str:
+    if size <= _BLOCK:
+        data = os.read(fd, _BLOCK + 1)
+        if len(data) <= _BLOCK:
+            return hashlib.sha256(data, usedforsecurity=False).hexdigest()
+        os.lseek(fd, 0, os.SEEK_SET)
+    state = hashlib.sha256(usedforsecurity=False)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    buffer = bytearray(_BLOCK)
+    view = memoryview(buffer)
+    while count := os.readv(fd, [buffer]):
+        state.update(view[:count])
+    return state.hexdigest()
+
+
+def _stats(tree: Tree, paths: Sequence[str]) -> list[os.stat_result | None]:
+    """By stat where the tree is a directory; elsewhere through a descriptor."""
+    plain = tree.unfiltered if isinstance(tree, IgnoredTree) else tree
+    if isinstance(plain, DirTree):
+        return [plain.stat(path) for path in paths]
+    return [_stat_open(plain, path) for path in paths]
+
+
+def _stat_open(tree: Tree, path: str) -> os.stat_result | None:
+    try:
+        fd = tree.open(path)
+    except OSError:
+        return None
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _match(known: dict[tuple[int, int], FileDigest], st: os.stat_result | None) -> str | None:
+    row = None if st is None else known.get((st.st_dev, st.st_ino))
+    if row is None or st is None or row != _row(st, row.digest):
+        return None
+    return row.digest
+
+
+def _row(st: os.stat_result, digest: str) -> FileDigest:
+    return FileDigest(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, digest)
+
+
+class MemoryDigests(msgspec.Struct):
+    """A DigestStore that forgets with the process."""
+
+    rows: dict[tuple[int, int], FileDigest] = {}
+
+    def get_file_digests(self, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], FileDigest]:
+        """See DigestStore."""
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def put_file_digests(self, rows: Sequence[FileDigest]) -> None:
+        """See DigestStore."""
+        self.rows.update(((row.device, row.inode), row) for row in rows)
