@@ -1,0 +1,114 @@
+"""A root filesystem being changed: an overlay-format directory that becomes a layer when committed, and else goes.
+
+Where overlayfs can be had, a step runs on the layers with the draft's directory as the upper one. Where it
+cannot (copy mode), it runs on a full merged copy, and what it changed is then moved into the draft's directory.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from builder.fs.diff import Changes, changes, prune_upper
+from builder.fs.tree import StackTree
+from builder.store.layertable import LayerId
+from builder.store.removal import remove_tree
+from builder.store.space import guard_space
+from runtime.spec import Directory, Overlay, Root
+
+
+class Commit(Protocol):
+    """Takes a finished overlay-format directory over as a layer."""
+
+    def __call__(self, directory: str, changed: Changes, note: str) -> LayerId: ...
+
+
+class Copies(Protocol):
+    """Full merged copies, for where overlayfs cannot be had; see `builder.snapshot.copies`."""
+
+    def merged(self, target: Path, ids: tuple[LayerId, ...], tree: StackTree, upper: str) -> str:
+        """A directory that holds all of `tree`; to be made at `target` unless there is one to take over."""
+        ...
+
+    def collect(self, copy: str, lower: StackTree, upper: str) -> None:
+        """Moves what differs from `lower` out of the copy into the emptied `upper`."""
+        ...
+
+    def keep(self, copy: str, ids: tuple[LayerId, ...]) -> None:
+        """The copy shows these layers now, for whoever drafts on them next."""
+        ...
+
+
+class Draft:
+    """One draft; a context manager that discards what was not committed. Used by one thread at a time."""
+
+    def __init__(
+        self, directory: Path, lowers: tuple[str, ...], opaque_xattr: str, commit: Commit, copies: Copies | None, ids: tuple[LayerId, ...]
+    ) -> None:
+        self._directory = directory
+        self._lowers = lowers
+        self._opaque_xattr = opaque_xattr
+        self._commit = commit
+        self._copies = copies
+        self._ids = ids
+        self._copy: str | None = None
+        self._work = 0
+        self.changed = False
+        """After `commit`: whether the layer holds anything."""
+        self.upper = str(directory / "upper")
+        """The overlay-format directory that file operations write into; not after `root()` in copy mode."""
+        self.lower = StackTree(lowers, opaque_xattr)
+        """What the draft stands on."""
+        with guard_space(directory):
+            os.mkdir(self.upper, 0o755)
+            _like_root(self.upper, self.lower)
+        self.tree = StackTree((self.upper, *lowers), opaque_xattr)
+        """The merged view, the draft's own changes included."""
+
+    def root(self) -> Root:
+        """The root to run a process on; what it writes is part of the draft."""
+        if self._copies is not None:
+            if self._copy is None:
+                with guard_space(self._directory):
+                    self._copy = self._copies.merged(self._directory / "root", self._ids, self.tree, self.upper)
+            return Directory(self._copy)
+        self._work += 1
+        work = self._directory / f"work{self._work}"  # overlayfs wants it empty, and a killed mount leaves things in it
+        work.mkdir(0o700)
+        return Overlay(self._lowers, self.upper, str(work))
+
+    def commit(self, note: str = "") -> LayerId:
+        """Makes the layer, atomically; EMPTY when nothing changed. The draft is used up."""
+        with guard_space(self._directory):
+            if self._copies is not None and self._copy is not None:
+                self._copies.collect(self._copy, self.lower, self.upper)
+            changed = changes(self.upper, self.lower, self._opaque_xattr)
+            self.changed = bool(changed.entries)
+            if self.changed:
+                prune_upper(self.upper, changed)
+            layer = self._commit(self.upper, changed, note)
+            if self._copies is not None and self._copy is not None:
+                self._copies.keep(self._copy, (*self._ids, layer))
+            return layer
+
+    def close(self) -> None:
+        """Discards what was not committed; idempotent."""
+        remove_tree(self._directory)
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _like_root(upper: str, lower: StackTree) -> None:
+    """The root directory of the upper layer is the one that a process sees, so it takes after what it covers."""
+    root = lower.lstat("")
+    if root is None:
+        return
+    os.chown(upper, root.uid, root.gid)
+    os.chmod(upper, root.mode)
+    os.utime(upper, ns=(root.mtime_ns, root.mtime_ns))

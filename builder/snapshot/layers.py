@@ -1,0 +1,236 @@
+"""The layers of the store as root filesystems: base layers unpacked on demand, drafts committed, layers packed into blobs.
+
+Rules. A layer's directory, once it has a row, never changes; it equals the layer's own tar, so each can be made
+from the other: a directory that was collected is unpacked from its blob, a blob is packed from its directory,
+and the DiffID must come out the same. What a stack of layers needs is touched before it is used (see
+`builder.store.leases`), so another process's garbage collection cannot take it. Everything here is thread-safe.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+from builder.errors import NotFoundError
+from builder.fs.diff import Changes
+from builder.fs.limits import DEFAULT, Limits
+from builder.fs.tree import StackTree
+from builder.oci.digest import ChainID, DiffID, hex_of
+from builder.oci.manifest import Descriptor
+from builder.oci.media import Compression
+from builder.snapshot.draft import Copies, Draft
+from builder.snapshot.flatten import Flattener
+from builder.snapshot.packing import Packer
+from builder.snapshot.unpacking import BlobFetcher, NoFetcher, Unpacker
+from builder.store.layertable import EMPTY, LayerId, LayerKind, LayerRecord, stack_digest
+from builder.store.removal import remove_tree
+from builder.store.space import disk_size, guard_space
+from builder.store.store import Store
+from runtime.spec import Directory, Overlay, Root
+
+__all__ = ["EMPTY", "BlobFetcher", "Draft", "LayerId", "LayerRecord", "Layers"]
+
+
+class Layers:
+    """All layers of a store; a context manager that ends its background work."""
+
+    def __init__(
+        self,
+        store: Store,
+        fetch: BlobFetcher | None = None,
+        *,
+        xattr_prefix: str = "trusted.overlay.",
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self._store = store
+        self._table = store.index.layers
+        self._opaque_xattr = _settled_prefix(store, xattr_prefix) + "opaque"
+        self._copies: Copies | None = None
+        self._unpacker = Unpacker(store, fetch or NoFetcher(), self._opaque_xattr, limits, self.place)
+        self._flattener = Flattener(store, self._opaque_xattr, self.place)
+        self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
+        self._held: set[LayerId] = set()
+        self._stacks: dict[LayerId, tuple[LayerId, ...]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def opaque_xattr(self) -> str:
+        """The attribute by which a layer's directory says that it hides what lower ones have there."""
+        return self._opaque_xattr
+
+    # What there is
+
+    def add_base(self, chain_id: ChainID, diff_id: DiffID, descriptor: Descriptor, origin: str | None) -> LayerId:
+        """Makes a base image's layer known; nothing is fetched. Idempotent; a further descriptor is a further form of it."""
+        layer = LayerId("base-" + hex_of(chain_id))
+        now = self._store.now()
+        with self._store.index.database.transaction():
+            record = LayerRecord(layer, "base", diff_id, (descriptor,), origin, None, 0, now, now, "", "")
+            if not self._table.add(record):
+                self._table.add_blob(layer, descriptor)
+                if origin is not None:
+                    self._table.set_origin(layer, origin)
+        self.hold((layer,))
+        return layer
+
+    def record(self, layer: LayerId) -> LayerRecord:
+        """NotFoundError when it was collected or never there."""
+        found = self._table.get(layer)
+        if found is None:
+            raise NotFoundError("layer-missing", f"layer {layer} is not in the store", help="build again; what is missing is made anew")
+        return found
+
+    def hold(self, ids: Sequence[LayerId]) -> bool:
+        """Keeps these from garbage collection as long as this process lives; False when some are gone already.
+
+        A cache record speaks of layers that may have been collected since it was read: hold first, then believe.
+        """
+        with self._lock:
+            wanted = [layer for layer in ids if layer not in self._held and layer != EMPTY]
+        if not wanted:
+            return True
+        there = self._table.touch(wanted, self._store.now())
+        if there:
+            with self._lock:
+                self._held.update(wanted)
+        return there
+
+    # Root filesystems
+
+    def directories(self, ids: Sequence[LayerId]) -> tuple[str, ...]:
+        """Absolute overlay-format directories, topmost first; fetches and unpacks what is missing, merges deep stacks."""
+        stack = tuple(layer for layer in ids if layer != EMPTY)
+        if not self.hold(stack):
+            missing = next(layer for layer in stack if self._table.get(layer) is None)
+            self.record(missing)
+        with guard_space(self._store.root):
+            paths = self._unpacker.directories(stack)
+            return tuple(reversed(self._flattener.flatten(stack, paths)))
+
+    def tree(self, ids: Sequence[LayerId]) -> StackTree:
+        """The merged view, without a mount."""
+        return StackTree(self.directories(ids), self._opaque_xattr)
+
+    def draft(self, ids: Sequence[LayerId]) -> Draft:
+        """A draft on top of these layers, lowest first."""
+        stack = tuple(layer for layer in ids if layer != EMPTY)
+        lowers = self.directories(stack)
+
+        def commit(directory: str, changed: Changes, note: str) -> LayerId:
+            return self._add_built(stack, directory, changed, note)
+
+        return Draft(self._store.scratch_directory("draft-"), lowers, self._opaque_xattr, commit, self._copies, stack)
+
+    @contextmanager
+    def scratch_root(self, ids: Sequence[LayerId]) -> Iterator[Root]:
+        """A root to write into; the writes are thrown away."""
+        with self.draft(ids) as draft:
+            yield draft.root()
+
+    @contextmanager
+    def mount_root(self, ids: Sequence[LayerId]) -> Iterator[Root]:
+        """A root to read only; in copy mode a full copy."""
+        if self._copies is None:
+            yield Overlay(self.directories(ids))
+            return
+        with self.scratch_root(ids) as root:
+            assert isinstance(root, Directory)
+            yield Directory(root.path, read_only=True)
+
+    # Blobs
+
+    def blob(self, layer: LayerId, compression: Compression, level: int | None = None, force: bool = False) -> Descriptor:
+        """The layer's packed form, made if there is none; once, also between threads and processes.
+
+        A form in another compression is taken as it is unless `force`. A base layer's form may still be only at
+        its origin. Afterwards `record(layer).diff_id` is known.
+        """
+        self.hold((layer,))
+        with guard_space(self._store.root):
+            return self._packer.blob(layer, compression, level, force)
+
+    def pack_in_background(self, layer: LayerId, compression: Compression, level: int | None = None) -> None:
+        """Starts what `blob` would do; a later `blob` waits for it. Failures are reported there."""
+        self.hold((layer,))
+        self._packer.start(layer, compression, level)
+
+    def close(self) -> None:
+        """Waits for the packing that runs, forgets the packing that waits."""
+        self._packer.close()
+
+    def __enter__(self) -> Layers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # Rows
+
+    def place(self, layer: LayerId, directory: str, size: int, insert: Callable[[str], bool]) -> str | None:
+        """Moves a finished directory to its final name and makes its row in one transaction; None when `insert` declines.
+
+        Garbage collection looks for directories without a row inside a transaction, so it sees neither half of this.
+        """
+        name = f"{layer[:2]}{secrets.token_hex(6)}"
+        path = str(self._store.root / "layers" / name)
+        inserted = False
+        try:
+            with self._store.index.database.transaction():
+                os.rename(directory, path)
+                inserted = insert(name)
+        finally:
+            if not inserted:
+                remove_tree(path)
+        return path if inserted else None
+
+    def _add_built(self, stack: tuple[LayerId, ...], directory: str, changed: Changes, note: str) -> LayerId:
+        if not changed.entries:
+            return EMPTY
+        layer = LayerId("built-" + secrets.token_hex(8))
+        size = sum(disk_size(entry.size) if entry.kind == "file" else disk_size(1) for entry in changed.entries)
+        now = self._store.now()
+        kind: LayerKind = "built"
+
+        def insert(name: str) -> bool:
+            record = LayerRecord(layer, kind, None, (), None, name, size, now, now, note, stack_digest(stack))
+            return self._table.add(record, parents=self._parents(stack), boot=self._store.boot)
+
+        self.place(layer, directory, size, insert)
+        with self._lock:
+            self._held.add(layer)
+            self._stacks[layer] = stack
+        return layer
+
+    def _parents(self, stack: tuple[LayerId, ...]) -> list[LayerId]:
+        """The fewest layers that, with what they stand on themselves, are the whole stack."""
+        parents: list[LayerId] = []
+        rest = stack
+        while rest:
+            top, rest = rest[-1], rest[:-1]
+            parents.append(top)
+            if self._stands_on(top, rest):
+                break
+        return parents
+
+    def _stands_on(self, layer: LayerId, stack: tuple[LayerId, ...]) -> bool:
+        known = self._stacks.get(layer)
+        if known is not None:
+            return known == stack
+        record = self._table.get(layer)
+        return record is not None and record.kind == "built" and record.stack == stack_digest(stack)
+
+
+def _settled_prefix(store: Store, prefix: str) -> str:
+    """The first use of a store decides how its directories mark what they hide; another user's mode could not read them."""
+    settled = store.index.settle_setting("xattr-prefix", prefix.encode()).decode()
+    if settled != prefix:
+        raise NotFoundError(
+            "store-mode",
+            f"the store {store.root} was made with {settled}* attributes, and this process can only use {prefix}*",
+            help="use another directory with --root for builds as another user",
+        )
+    return settled

@@ -1,0 +1,193 @@
+"""Layer directories from blobs: fetched and unpacked when first needed, in parallel, and once between all processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from builder.errors import CorruptionError, NotFoundError
+from builder.fs.compress import decompress
+from builder.fs.entries import Entry
+from builder.fs.limits import Limits
+from builder.fs.tree import StackTree
+from builder.fs.unpack import unpack
+from builder.oci.manifest import Descriptor
+from builder.store.blobs import missing_blob
+from builder.store.layertable import LayerId, LayerRecord
+from builder.store.store import Store
+
+THREADS = 4
+"""Layers fetched and unpacked at once; downloads overlap with unpacking."""
+
+
+class BlobFetcher(Protocol):
+    """Brings blobs from where they come from into the store."""
+
+    def fetch(self, descriptor: Descriptor, origin: str) -> None:
+        """Puts the blob into the store, verified; idempotent; thread-safe. NotFoundError when the origin has it no more."""
+        ...
+
+
+class NoFetcher:
+    """Fetches nothing: what is not in the store is missing."""
+
+    def fetch(self, descriptor: Descriptor, origin: str) -> None:
+        raise missing_blob(descriptor.digest)
+
+
+class Place(Protocol):
+    """See `Layers.place`."""
+
+    def __call__(self, layer: LayerId, directory: str, size: int, insert: Callable[[str], bool]) -> str | None: ...
+
+
+class Unpacker:
+    """Knows where layers are unpacked, and unpacks them."""
+
+    def __init__(self, store: Store, fetch: BlobFetcher, opaque_xattr: str, limits: Limits, place: Place) -> None:
+        self._store = store
+        self._fetch = fetch
+        self._opaque_xattr = opaque_xattr
+        self._limits = limits
+        self._place = place
+        self._paths: dict[LayerId, str] = {}
+        self._lock = threading.Lock()
+
+    def directories(self, stack: Sequence[LayerId]) -> tuple[str, ...]:
+        """The directory of each layer, lowest first as given; the caller holds them all."""
+        paths = [self._known(layer) for layer in stack]
+        missing = [position for position, path in enumerate(paths) if path is None]
+        if len(missing) == 1:
+            (position,) = missing
+            lower = StackTree(tuple(reversed([path for path in paths[:position] if path is not None])), self._opaque_xattr)
+            paths[position] = self._unpacked(stack[position], lower)
+        elif missing:
+            paths = list(self._all(stack, paths, missing))
+        return tuple(path for path in paths if path is not None)
+
+    def _all(self, stack: Sequence[LayerId], paths: Sequence[str | None], missing: Sequence[int]) -> tuple[str, ...]:
+        """Unpacks several at once. A layer may ask for the tree below it, and then waits for those layers.
+
+        Tasks start lowest first, so whatever a running task waits for is running or done: no deadlock.
+        """
+        futures: list[Future[str] | str] = [path or Future() for path in paths]
+
+        def lower_of(position: int) -> StackTree:
+            below = [future if isinstance(future, str) else future.result() for future in futures[:position]]
+            return StackTree(tuple(reversed(below)), self._opaque_xattr)
+
+        with ThreadPoolExecutor(min(THREADS, len(missing)), "unpack") as pool:
+            for position in missing:
+                futures[position] = pool.submit(self._unpacked, stack[position], LaterTree(lambda at=position: lower_of(at)))  # type: ignore[misc]
+            return tuple(future if isinstance(future, str) else future.result() for future in futures)
+
+    def _known(self, layer: LayerId) -> str | None:
+        with self._lock:
+            path = self._paths.get(layer)
+        if path is not None:
+            return path
+        record = self._store.index.layers.get(layer)
+        return None if record is None else self._existing(record)
+
+    def _existing(self, record: LayerRecord) -> str | None:
+        if record.dir is None:
+            return None
+        path = str(self._store.root / "layers" / record.dir)
+        if not os.path.isdir(path):
+            return None
+        with self._lock:
+            self._paths[record.id] = path
+        return path
+
+    def _unpacked(self, layer: LayerId, lower: StackTree | LaterTree) -> str:
+        with self._store.lock(f"unpack-{layer}"):
+            record = self._store.index.layers.get(layer)
+            path = None if record is None else self._existing(record)
+            if path is not None:
+                return path
+            if record is None or not record.blobs:
+                raise NotFoundError(
+                    "layer-missing", f"layer {layer} is neither unpacked nor packed in the store", help="build again with --no-cache"
+                )
+            descriptor = self.fetched(record)
+            try:
+                return self._unpack(record, descriptor, lower)
+            except CorruptionError:
+                if record.origin is None:
+                    raise
+                # A blob torn or changed on our disk: its origin still has the right bytes.
+                self._store.blobs.delete(descriptor.digest)
+                return self._unpack(record, self.fetched(record), lower)
+
+    def fetched(self, record: LayerRecord) -> Descriptor:
+        """One packed form that is in the store now."""
+        return fetched(self._store, self._fetch, record)
+
+    def _unpack(self, record: LayerRecord, descriptor: Descriptor, lower: StackTree | LaterTree) -> str:
+        with self._store.temporary("unpack-") as temporary:
+            target = str(temporary / "upper")
+            os.mkdir(target, 0o755)
+            with self._store.blobs.open(descriptor.digest) as reader:
+                unpacked = unpack(decompress(reader), target, lower, self._opaque_xattr, self._limits)
+                reader.drain()
+            if record.diff_id is not None and unpacked.diff_id != record.diff_id:
+                raise CorruptionError(
+                    "layer-diff-id",
+                    f"the layer in blob {descriptor.digest} unpacks to {unpacked.diff_id}, but its image says {record.diff_id}",
+                )
+            table, boot = self._store.index.layers, self._store.boot
+            size = unpacked.plain_size
+
+            def insert(name: str) -> bool:
+                if record.diff_id is None:
+                    table.set_diff_id(record.id, unpacked.diff_id)
+                return table.set_directory(record.id, name, size, boot)
+
+            path = self._place(record.id, target, size, insert)
+        if path is None:
+            raise NotFoundError("layer-missing", f"layer {record.id} was removed from the store while it was unpacked")
+        with self._lock:
+            self._paths[record.id] = path
+        return path
+
+
+def fetched(store: Store, fetch: BlobFetcher, record: LayerRecord) -> Descriptor:
+    """One packed form of the layer that is in the store now, fetched if there is none."""
+    for descriptor in record.blobs:
+        if store.blobs.has(descriptor.digest):
+            return descriptor
+    if not record.blobs or record.origin is None:
+        raise NotFoundError("layer-missing", f"layer {record.id} has no packed form in the store and no origin to fetch it from")
+    fetch.fetch(record.blobs[0], record.origin)
+    return record.blobs[0]
+
+
+class LaterTree:
+    """A tree that is there once somebody asks for it; see builder.fs.tree.Tree."""
+
+    def __init__(self, make: Callable[[], StackTree]) -> None:
+        self._make = make
+        self._tree: StackTree | None = None
+
+    def _now(self) -> StackTree:
+        if self._tree is None:
+            self._tree = self._make()
+        return self._tree
+
+    def lstat(self, path: str) -> Entry | None:
+        return self._now().lstat(path)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        return self._now().names(path)
+
+    def open(self, path: str) -> int:
+        return self._now().open(path)
+
+    def xattrs(self, path: str) -> tuple[tuple[str, bytes], ...]:
+        return self._now().xattrs(path)
+
+    def identity(self, path: str) -> tuple[int, int] | None:
+        return self._now().identity(path)
