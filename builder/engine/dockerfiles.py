@@ -1,0 +1,29 @@
+"""The Dockerfile: read from wherever it is, parsed once for each content."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from builder.store.index import Index
+from grammar.nodes import Dockerfile
+
+PARSED = 1
+"""Raised with every change to the nodes or the grammar, so that an older parse is not believed."""
+
+
+def parse_cached(text: bytes, name: str, index: Index) -> Dockerfile:
+    """The typed tree; a text seen before is taken from the index and needs no parser. Raises DockerfileError."""
+    key = f"parsed/{PARSED}/{hashlib.sha256(name.encode() + b'\0' + text).hexdigest()}"
+    known = index.get_setting(key)
+    if known is not None:
+        try:
+            return msgspec.msgpack.decode(known, type=Dockerfile)
+        except msgspec.DecodeError:
+            pass  # written by another version: parse again
+    from grammar.parse import parse
+
+    parsed = parse(text, name)
+    index.put_setting(key, msgspec.msgpack.encode(parsed))
+    return parsed

@@ -1,0 +1,54 @@
+"""What a build is asked for, as data: everything the command line can say, and nothing read from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import msgspec
+
+from builder.graph.plan import Network
+from builder.ops.secrets import SecretFile, SecretValue
+from runtime.spec import Resources
+
+DEFAULT_SHM = 64 << 20
+MIN_JOBS = 4
+
+
+class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One build. `context` is a directory, a URL, or `-` for a tar (or a Dockerfile) on `stdin`.
+
+    `dockerfile` is a path (relative to the working directory), a URL, `-` for stdin, or None for Dockerfile in
+    the context. Platforms and outputs as written on the command line. `epoch` is SOURCE_DATE_EPOCH in seconds.
+    Sizes in bytes; `hosts` are (name, address).
+    """
+
+    context: str = "."
+    dockerfile: str | None = None
+    tags: tuple[str, ...] = ()
+    target: str | None = None
+    build_args: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    annotations: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    contexts: Mapping[str, str] = {}
+    no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()
+    pull: bool = False
+    network: Network = "default"
+    hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = DEFAULT_SHM
+    ulimits: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    allow: tuple[str, ...] = ()
+    secrets: Mapping[str, SecretFile | SecretValue] = {}
+    ssh: Mapping[str, str] = {}
+    outputs: tuple[str, ...] = ()
+    push: bool = False
+    load: bool = False
+    strict: bool = False
+    jobs: int | None = None
+    epoch: int | None = None
+    proxies: Mapping[str, str] = {}
+    stdin: BinaryIO | None = None
+    stdout: BinaryIO | None = None

@@ -1,0 +1,77 @@
+"""What a build works with, opened when it is first needed and closed together: store, layers, registry, sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from builder.oci.manifest import Descriptor
+from builder.snapshot.layers import Layers
+from builder.store.store import Store
+
+if TYPE_CHECKING:
+    from builder.registry.client import Registry
+    from builder.registry.settings import Settings
+    from builder.registry.transfer import Control
+    from runtime.sandbox import Sandbox
+
+
+class WorkshopSettings(msgspec.Struct, frozen=True):
+    """Where the store is, how registries are spoken to, and where the sandbox keeps what outlives a build."""
+
+    root: Path
+    registry: Settings
+    state_dir: str = "/run/layerwright"
+    xattr_prefix: str = "trusted.overlay."
+    overlay: bool = True
+
+
+class Workshop:
+    """A context manager; the registry's and the sandbox's libraries are loaded by the build that needs them."""
+
+    def __init__(self, settings: WorkshopSettings, control: Control | None = None) -> None:
+        self._settings = settings
+        self._control = control
+        self._stack = contextlib.ExitStack()
+        self._lock = threading.Lock()
+        self._registry: Registry | None = None
+        self._sandbox: Sandbox | None = None
+
+    def __enter__(self) -> Workshop:
+        with contextlib.ExitStack() as stack:
+            self.store = stack.enter_context(Store.open(self._settings.root))
+            mode = "overlay" if self._settings.overlay else "copy"
+            self.layers = stack.enter_context(Layers(self.store, self, mode=mode, xattr_prefix=self._settings.xattr_prefix))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def registry(self) -> Registry:
+        """The registry client; the first call loads it."""
+        with self._lock:
+            if self._registry is None:
+                from builder.registry.client import Registry
+
+                self._registry = self._stack.enter_context(Registry(self._settings.registry, self.store.blobs, control=self._control))
+            return self._registry
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox; its launcher starts with the first step."""
+        with self._lock:
+            if self._sandbox is None:
+                from runtime.sandbox import open_sandbox
+
+                self._sandbox = open_sandbox(state_dir=self._settings.state_dir)
+                self._stack.callback(self._sandbox.close)
+            return self._sandbox
+
+    def fetch(self, descriptor: Descriptor, origin: str) -> None:
+        """Bring a layer's blob into the store (BlobFetcher)."""
+        self.registry().fetch(descriptor, origin)

@@ -1,0 +1,44 @@
+"""Whether this machine can execute programs of a platform: natively, or by binfmt_misc and qemu-user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.errors import LayerwrightError
+from builder.oci.platform import Platform, host_platform
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+
+_QEMU = {
+    "amd64": "x86_64", "386": "i386", "arm64": "aarch64", "arm": "arm", "ppc64le": "ppc64le", "s390x": "s390x",
+    "riscv64": "riscv64", "mips64le": "mips64el", "mips64": "mips64", "loong64": "loongarch64",
+}  # fmt: skip
+
+_NATIVE = {("amd64", "386"), ("arm64", "arm")}
+"""Pairs of (host, wanted) that the processor itself can usually run."""
+
+
+def require_platform(platform: Platform) -> None:
+    """Raise where a RUN of this platform cannot work here; the help names the package to install."""
+    host = host_platform()
+    if platform.os != "linux":
+        raise LayerwrightError("foreign-platform", f"RUN for {platform} cannot run on Linux", help="build stages that RUN with --platform=$BUILDPLATFORM")
+    if platform.architecture == host.architecture or (host.architecture, platform.architecture) in _NATIVE:
+        return
+    name = _QEMU.get(platform.architecture, platform.architecture)
+    if _registered(name):
+        return
+    raise LayerwrightError(
+        "foreign-platform",
+        f"this machine ({host}) cannot run programs for {platform}",
+        help=f"apt-get install qemu-user-static binfmt-support, so that binfmt_misc has qemu-{name}; or build the stage with --platform=$BUILDPLATFORM",
+    )
+
+
+def _registered(name: str) -> bool:
+    """Whether binfmt_misc has an enabled interpreter with flag F, which needs no file inside the root."""
+    try:
+        text = (BINFMT / f"qemu-{name}").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return text.startswith("enabled") and any(line.startswith("flags:") and "F" in line for line in text.splitlines())

@@ -1,0 +1,233 @@
+"""RUN: a draft on the step's root, the sandbox's process, and the layer of what changed (reference 1.4).
+
+Not here: namespaces and mounts (runtime), what changed in the upper directory (fs.diff).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal, assert_never
+
+import msgspec
+
+from builder.errors import BuildCancelled, LayerwrightError
+from builder.fs.ownership import Identity, lookup_user
+from builder.graph.operations import (
+    BindSpec,
+    CacheSpec,
+    InlineSpec,
+    MountSpec,
+    RunAction,
+    SecretSpec,
+    SshSpec,
+    TmpfsSpec,
+)
+from builder.ops.emulation import require_platform
+from builder.ops.mkdir import make_directory
+from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput
+from builder.ops.secrets import Secrets
+from builder.oci.platform import parse_platform
+from builder.snapshot.layers import Draft, Layers
+from builder.store.cachemounts import CacheMounts
+from runtime.sandbox import Sandbox
+from runtime.spec import BindMount, Directory, Exit, FileMount, Mount, Process, Resources, SocketMount, TmpfsMount, Ulimit, User
+
+LAST_LINES = 20
+"""Lines of output that an error shows."""
+
+
+class RunSettings(msgspec.Struct, frozen=True):
+    """What holds for every RUN of a build and stands in no key: proxies, host addresses, limits."""
+
+    proxies: tuple[tuple[str, str], ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
+    ssh: tuple[tuple[str, str], ...] = ()
+    """Agents by id: the path of the host's socket."""
+
+
+class RunSteps:
+    """Runs RUN steps; thread-safe."""
+
+    def __init__(self, layers: Layers, caches: CacheMounts, sandbox: Sandbox, settings: RunSettings, secrets: Secrets, now_ns: int | None) -> None:
+        self._layers = layers
+        self._caches = caches
+        self._sandbox = sandbox
+        self._settings = settings
+        self._secrets = secrets
+        self._epoch_ns = now_ns
+
+    def run(self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, note: str) -> Outcome:
+        """The step, whole; raises LayerwrightError `run-failed` with the last lines of output."""
+        require_platform(parse_platform(action.platform))
+        with contextlib.ExitStack() as stack:
+            draft = stack.enter_context(self._layers.draft(_root(inputs[0])))
+            identity = lookup_user(draft.tree, action.user)
+            make_directory(draft.upper, draft.tree, action.cwd, mtime_ns=self._epoch_ns)
+            process = self._process(action, inputs, draft, identity, stack)
+            tail = _Tail()
+
+            def output(stream: Literal["stdout", "stderr"], data: bytes) -> None:
+                tail.feed(data)
+                control.output(stream, data)
+
+            ended = self._sandbox.run(process, output, control.cancel)
+            if control.cancel.is_set() and not ended.ok:
+                raise BuildCancelled()
+            if not ended.ok:
+                raise _failure(ended, tail.lines())
+            return Outcome(draft.commit(note), ended.usage)
+
+    def _process(self, action: RunAction, inputs: Sequence[StepInput], draft: Draft, identity: Identity, stack: contextlib.ExitStack) -> Process:
+        env = dict(action.env)
+        for key, value in self._settings.proxies:
+            env.setdefault(key, value)
+        env.setdefault("HOME", identity.home)
+        mounts: list[Mount] = []
+        for spec in action.mounts:
+            mounts.extend(self._mount(spec, inputs, env, stack))
+        return Process(
+            argv=action.argv,
+            root=draft.root(),
+            env=tuple(env.items()),
+            cwd=action.cwd,
+            user=User(identity.uid, identity.gid, identity.groups),
+            mounts=tuple(mounts),
+            network=action.network,
+            insecure=action.insecure,
+            hostname=action.hostname,
+            hosts=self._settings.hosts,
+            shm_size=action.shm_size,
+            ulimits=tuple(parse_ulimit(text) for text in action.ulimits),
+            resources=self._settings.resources,
+        )
+
+    # -- mounts -----------------------------------------------------------------------------------------
+
+    def _mount(self, spec: MountSpec, inputs: Sequence[StepInput], env: dict[str, str], stack: contextlib.ExitStack) -> tuple[Mount, ...]:
+        match spec:
+            case BindSpec():
+                root = stack.enter_context(self._layers.scratch_root(_root(inputs[spec.input])))
+                return (BindMount(root, spec.source, spec.target, spec.read_only),)
+            case CacheSpec():
+                return (self._cache(spec, inputs, stack),)
+            case TmpfsSpec():
+                return (TmpfsMount(spec.target, spec.size),)
+            case SecretSpec():
+                return self._secret(spec, env)
+            case SshSpec():
+                return self._ssh(spec, env)
+            case InlineSpec():
+                return (FileMount(spec.target, spec.content, 0o755, executable=True),)
+            case _ as never:
+                assert_never(never)
+
+    def _cache(self, spec: CacheSpec, inputs: Sequence[StepInput], stack: contextlib.ExitStack) -> Mount:
+        seed = inputs[spec.input] if spec.input is not None else None
+        identity = f"{spec.id}" if seed is None else f"{spec.id}\0{_root_id(seed)}\0{spec.source}"
+        lease = stack.enter_context(self._caches.open(identity, spec.sharing, mode=spec.mode, uid=spec.uid, gid=spec.gid))
+        path = str(lease.path)
+        if seed is not None and lease.fresh:
+            with self._layers.draft(_root(seed)) as draft:
+                draft.export(spec.source, path)
+        return BindMount(Directory(path), "/", spec.target, spec.read_only)
+
+    def _secret(self, spec: SecretSpec, env: dict[str, str]) -> tuple[Mount, ...]:
+        data = self._secrets.get(spec.id)
+        if data is None:
+            if spec.required:
+                raise LayerwrightError("secret-missing", f"the secret {spec.id!r} is required and was not given", help=f"build with --secret id={spec.id},src=FILE")
+            return ()
+        if spec.env is not None:
+            env[spec.env] = data.decode("utf-8", "surrogateescape")
+        if spec.target is None:
+            return ()
+        return (FileMount(spec.target, data, spec.mode, spec.uid, spec.gid),)
+
+    def _ssh(self, spec: SshSpec, env: dict[str, str]) -> tuple[Mount, ...]:
+        agent = dict(self._settings.ssh).get(spec.id)
+        if agent is None:
+            if spec.required:
+                raise LayerwrightError("ssh-missing", f"the ssh agent {spec.id!r} is required and was not given", help=f"build with --ssh {spec.id}")
+            return ()
+        if not _is_socket(agent):
+            raise LayerwrightError("ssh-no-socket", f"the ssh agent {spec.id!r} is not a socket: {agent}", help="start an agent, or name its socket with --ssh ID=SOCKET")
+        env.setdefault("SSH_AUTH_SOCK", spec.target)
+        return (SocketMount(agent, spec.target, spec.mode, spec.uid, spec.gid),)
+
+
+class _Tail:
+    """The last lines of what a step wrote, for its error."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque(maxlen=LAST_LINES)
+        self._partial = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take output as it comes; a line without an end is cut at 4 KiB."""
+        *whole, rest = (self._partial + data).split(b"\n")
+        self._lines.extend(line[-4096:] for line in whole)
+        self._partial = rest[-4096:]
+
+    def lines(self) -> tuple[str, ...]:
+        """The lines as text."""
+        kept = [*self._lines, self._partial] if self._partial else list(self._lines)
+        return tuple(line.decode("utf-8", "replace").rstrip("\r") for line in kept[-LAST_LINES:])
+
+
+def parse_ulimit(text: str) -> Ulimit:
+    """`nofile=1024:2048` or `nofile=1024`; -1 is unlimited. Raises LayerwrightError."""
+    name, equals, values = text.partition("=")
+    soft, colon, hard = values.partition(":")
+    try:
+        return Ulimit(name.lower(), int(soft), int(hard if colon else soft))
+    except ValueError:
+        raise LayerwrightError("bad-ulimit", f"{text!r} is not a ulimit", help="write NAME=SOFT[:HARD], as nofile=1024:2048") from None
+
+
+def _failure(ended: Exit, lines: tuple[str, ...]) -> LayerwrightError:
+    if ended.setup_error is not None:
+        return LayerwrightError("run-not-started", f"the command could not be started: {ended.setup_error}", notes=lines)
+    seconds = ended.usage.wall_ns / 1e9
+    if ended.out_of_memory:
+        return LayerwrightError("run-out-of-memory", f"the command was killed because memory ran out, after {seconds:.1f} s", help="give it more with --memory, or let it use less", notes=lines)
+    if ended.signal is not None:
+        return LayerwrightError("run-failed", f"the command was killed by {_signal_name(ended.signal)} after {seconds:.1f} s", notes=lines)
+    return LayerwrightError("run-failed", f"the command ended with exit code {ended.code} after {seconds:.1f} s", help=_exit_help(ended.code), notes=lines)
+
+
+def _exit_help(code: int | None) -> str | None:
+    if code == 127:
+        return "127 means that the shell did not find the command: is it installed in this stage?"
+    if code == 126:
+        return "126 means that the command was found but may not be executed: check its mode and its interpreter"
+    return None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _root(source: StepInput) -> tuple[str, ...]:
+    assert isinstance(source, RootInput), "a mount or a root is always a root file system"
+    return source.layers
+
+
+def _root_id(source: StepInput) -> str:
+    assert isinstance(source, RootInput)
+    return source.id

@@ -1,0 +1,178 @@
+"""Every operation, run: roots from layers, sources from contexts and the network, steps by what they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Protocol, assert_never
+
+from builder.cache.keys import combine
+from builder.context.statcache import FileDigests
+from builder.errors import BuildCancelled
+from builder.fs.tree import Tree
+from builder.graph.operations import (
+    BindSpec,
+    CacheSpec,
+    ContextSource,
+    CopyAction,
+    GitSource,
+    HttpSource,
+    ImageSource,
+    MakeDirectory,
+    Merge,
+    RunAction,
+    Scratch,
+)
+from builder.graph.plan import BaseImage
+from builder.graph.vertex import Vertex
+from builder.oci.digest import ChainID, chain_ids
+from builder.ops.copy import apply_copy
+from builder.ops.copy_digest import selection_digest, tree_digest
+from builder.ops.destination import Applied, Destination, Times
+from builder.ops.mkdir import make_directory
+from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput, TreeInput
+from builder.ops.run import RunSteps
+from builder.snapshot.layers import LayerId, Layers
+
+
+class Fetcher(Protocol):
+    """Sources from elsewhere. Both are thread-safe, ask the network at most once a build, and raise LayerwrightError."""
+
+    def pin(self, source: HttpSource | GitSource) -> str:
+        """What fixes the source: a content digest, a commit."""
+
+    def fetch(self, source: HttpSource | GitSource) -> TreeInput:
+        """The files."""
+
+
+class Operations:
+    """The OpRunner of real builds: contexts by name, bases by chain."""
+
+    def __init__(self, layers: Layers, contexts: Mapping[str, Tree], bases: Mapping[ChainID, BaseImage], fetcher: Fetcher, steps: RunSteps, file_digests: FileDigests, times: Times) -> None:
+        self._layers = layers
+        self._contexts = contexts
+        self._bases = bases
+        self._fetcher = fetcher
+        self._steps = steps
+        self._file_digests = file_digests
+        self._times = times
+        self._digests: dict[tuple[str, int, str], str] = {}
+        self._lock = threading.Lock()
+
+    # -- sources ----------------------------------------------------------------------------------------
+
+    def base(self, vertex: Vertex) -> RootInput:
+        """An image's layers, registered by chain and fetched by nobody yet; nothing for scratch."""
+        operation = vertex.operation
+        if isinstance(operation, Scratch):
+            return RootInput((), combine("root"))
+        assert isinstance(operation, ImageSource), "only images and scratch are bases"
+        base = self._bases[operation.chain]
+        ids = tuple(
+            self._layers.add_base(chain, diff_id, descriptor, base.origin)
+            for chain, diff_id, descriptor in zip(chain_ids(base.diff_ids), base.diff_ids, base.layers, strict=True)
+        )
+        return RootInput(ids, combine("image", operation.chain))
+
+    def pin(self, vertex: Vertex) -> str:
+        """A URL's or a repository's pin."""
+        operation = vertex.operation
+        assert isinstance(operation, HttpSource | GitSource), "only remote sources are pinned"
+        return self._fetcher.pin(operation)
+
+    def source(self, vertex: Vertex) -> TreeInput:
+        """A context, or what a URL or a repository gives."""
+        operation = vertex.operation
+        if isinstance(operation, ContextSource):
+            return TreeInput(self._contexts[operation.name], "")
+        assert isinstance(operation, HttpSource | GitSource), "only sources have files outside layers"
+        return self._fetcher.fetch(operation)
+
+    # -- keys -------------------------------------------------------------------------------------------
+
+    def read_digest(self, vertex: Vertex, index: int, source: StepInput) -> str:
+        """What the step reads of an input; computed once for one input's content."""
+        identity = source.id if isinstance(source, RootInput) else source.pin
+        key = (vertex.id, index, identity)
+        with self._lock:
+            known = self._digests.get(key)
+        if known is None:
+            known = self._read_digest(vertex, index, source)
+            with self._lock:
+                self._digests[key] = known
+        return known
+
+    def _read_digest(self, vertex: Vertex, index: int, source: StepInput) -> str:
+        match vertex.operation:
+            case CopyAction() as action:
+                if index == action.owner_input:
+                    return _users_digest(self._tree(source), self._file_digests)
+                tree = self._tree(source)
+                return combine("selection", *(selection_digest(action, part, tree, self._file_digests) for part in action.sources if part.input == index))
+            case RunAction() as action:
+                return combine("mounts", *(self._mount_digest(mount, source) for mount in action.mounts if isinstance(mount, BindSpec | CacheSpec) and mount.input == index))
+            case _:
+                return source.id if isinstance(source, RootInput) else source.pin
+
+    def _mount_digest(self, mount: BindSpec | CacheSpec, source: StepInput) -> str:
+        if isinstance(mount, CacheSpec):
+            assert isinstance(source, RootInput)
+            return source.id
+        return tree_digest(self._tree(source), mount.source, self._file_digests, zero_owner=False)
+
+    def _tree(self, source: StepInput) -> Tree:
+        return self._layers.tree(source.layers) if isinstance(source, RootInput) else source.tree
+
+    # -- steps ------------------------------------------------------------------------------------------
+
+    def run(self, vertex: Vertex, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
+        """One step; its layer is committed when this returns."""
+        match vertex.operation:
+            case RunAction() as action:
+                return self._steps.run(action, inputs, control, _note("RUN", action.argv))
+            case CopyAction() as action:
+                return self._copy(action, inputs, control)
+            case MakeDirectory() as action:
+                return self._make_directory(action, inputs, control)
+            case ImageSource() | Scratch() | ContextSource() | HttpSource() | GitSource() | Merge():
+                raise AssertionError("sources and merges are not steps")
+            case _ as never:
+                assert_never(never)
+
+    def _copy(self, action: CopyAction, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
+        def check() -> None:
+            if control.cancel.is_set():
+                raise BuildCancelled()
+
+        with self._layers.draft(_layers(inputs[0])) as draft:
+            users = draft.tree if action.owner_input is None else self._tree(inputs[action.owner_input])
+            destination = Destination(draft.upper, draft.tree, users, self._layers.opaque_xattr)
+            trees = [self._tree(inputs[source.input]) for source in action.sources]
+            self._tell(apply_copy(action, trees, destination, self._times, check=check), control)
+            return Outcome(draft.commit(_note("ADD" if action.add else "COPY", (action.destination,))))
+
+    def _make_directory(self, action: MakeDirectory, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
+        with self._layers.draft(_layers(inputs[0])) as draft:
+            destination = Destination(draft.upper, draft.tree, draft.tree, self._layers.opaque_xattr)
+            applied = make_directory(action, destination, self._times)
+            self._tell(applied, control)
+            return Outcome(draft.commit(f"WORKDIR {action.path}") if applied.changed else None)
+
+    def _tell(self, applied: Applied, control: StepControl) -> None:
+        for warning in applied.warnings:
+            control.warn(warning.code, warning.message)
+
+
+def _layers(source: StepInput) -> tuple[LayerId, ...]:
+    assert isinstance(source, RootInput), "a step stands on a root file system"
+    return source.layers
+
+
+def _users_digest(tree: Tree, digests: FileDigests) -> str:
+    """What names of owners are resolved with: passwd and group, where they are regular files."""
+    paths = [path for path in ("etc/passwd", "etc/group") if (entry := tree.lstat(path)) is not None and entry.kind == "file"]
+    return combine("users", paths, digests.of(tree, paths))
+
+
+def _note(verb: str, words: tuple[str, ...]) -> str:
+    return f"{verb} {' '.join(words)}"[:200]

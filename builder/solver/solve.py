@@ -1,0 +1,233 @@
+"""Runs what must run, in parallel, and adds the place to what goes wrong.
+
+One thread a running step, at most `jobs`; threads because a step is a child process, disk, hashing or
+compression, all of which let other threads run. The first failure, or Ctrl-C, sets the cancel event: running
+steps are killed, waiting ones never start, and solve() returns only when all have ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import msgspec
+
+from builder.cache.keys import CacheKey, content_key
+from builder.cache.records import CacheRecord, CacheSink, CacheSource
+from builder.errors import BuildCancelled, LayerwrightError
+from builder.graph.operations import ContextSource, Merge
+from builder.graph.vertex import Graph, Label, Vertex, VertexID
+from builder.ops.protocol import OpRunner, RootInput, StepControl, StepInput, TreeInput
+from builder.progress.events import BuildStarted, Listener, StepCached, StepFinished, StepLog, StepStarted, Warning
+from builder.snapshot.layers import LayerId
+from builder.solver.pins import SOURCES, static_keys
+from builder.solver.probe import Probe, merged, probe
+from builder.solver.results import Result, RootResult, TreeResult, stacked
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Where times come from: `now_ns` for events, `timestamp` (RFC 3339) for what a step made."""
+
+    now_ns: Callable[[], int]
+    timestamp: Callable[[], str]
+
+
+class Solution(msgspec.Struct, frozen=True):
+    """The roots of all vertices the target stands on or needed, and how many steps ran and were cached."""
+
+    roots: Mapping[VertexID, RootResult]
+    target: RootResult
+    ran: int
+    cached: int
+
+
+class Solver:
+    """One solving of one graph."""
+
+    def __init__(self, graph: Graph, runner: OpRunner, source: CacheSource, sink: CacheSink, listener: Listener, clock: Clock, *, jobs: int, cancel: threading.Event) -> None:
+        self._graph = graph
+        self._runner = runner
+        self._source = source
+        self._sink = sink
+        self._listener = listener
+        self._clock = clock
+        self._jobs = jobs
+        self._cancel = cancel
+        self._results: dict[VertexID, Result] = {}
+        self._keys: dict[VertexID, CacheKey] = {}
+        self._ran = 0
+
+    def probe(self, target: VertexID) -> Probe:
+        """What a build of `target` would find cached, without running anything."""
+        vertices = self._graph.closure(target)
+        self._keys = static_keys(vertices, self._runner, self._place)
+        return probe(vertices, target, self._keys, lambda vertex: self._graph.labels[vertex].ignore_cache, self._source.lookup, self._runner)
+
+    def solve(self, target: VertexID) -> Solution:
+        """The target's root, with whatever had to run done and cached; raises the first error, placed."""
+        found = self.probe(target)
+        misses = list(found.misses)
+        self._results.update(found.hits)
+        steps = sum(not isinstance(vertex.operation, ContextSource) for vertex in found.needed)
+        self._listener.on_event(BuildStarted(time=self._clock.now_ns(), steps=steps))
+        for vertex in found.needed:
+            if vertex.id in found.hits and not isinstance(vertex.operation, Merge):
+                self._tell_cached(vertex)
+        if misses:
+            self._run_all(misses)
+        roots = {name: result for name, result in self._results.items() if isinstance(result, RootResult)}
+        cached = sum(root.cached for root in roots.values())
+        return Solution(roots, roots[target], self._ran, cached)
+
+    # -- scheduling -------------------------------------------------------------------------------------
+
+    def _run_all(self, misses: list[Vertex]) -> None:
+        waiting = {vertex.id: {name for name in vertex.inputs if name not in self._results} for vertex in misses}
+        by_id = {vertex.id: vertex for vertex in misses}
+        users: dict[VertexID, list[VertexID]] = {}
+        for name, inputs in waiting.items():
+            for needed in inputs:
+                users.setdefault(needed, []).append(name)
+        running: dict[Future[Result], VertexID] = {}
+        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="step")
+        failure: BaseException | None = None
+        try:
+            ready = [name for name, inputs in waiting.items() if not inputs]
+            while ready or running:
+                for name in ready:
+                    running[pool.submit(self._step, by_id[name])] = name
+                ready = []
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = running.pop(future)
+                    self._results[name] = future.result()
+                    for user in users.get(name, ()):
+                        waiting[user].discard(name)
+                        if not waiting[user]:
+                            ready.append(user)
+        except KeyboardInterrupt:
+            failure = BuildCancelled()
+        except BaseException as error:
+            failure = error
+        finally:
+            if failure is not None:
+                self._cancel.set()
+            pool.shutdown(wait=True, cancel_futures=failure is not None)
+        if failure is not None:
+            raise failure
+
+    # -- one step ---------------------------------------------------------------------------------------
+
+    def _step(self, vertex: Vertex) -> Result:
+        if self._cancel.is_set():
+            raise BuildCancelled()
+        if isinstance(vertex.operation, Merge):
+            below, above = (self._root(name) for name in vertex.inputs)
+            return merged(below, above) or below
+        label = self._graph.labels[vertex.id]
+        if isinstance(vertex.operation, ContextSource):
+            given = self._runner.source(vertex)
+            return TreeResult(given.tree, given.pin)
+        started = self._clock.now_ns()
+        self._tell_started(vertex, label)
+        try:
+            result = self._fetch(vertex) if isinstance(vertex.operation, SOURCES) else self._make(vertex, label, started)
+        except BaseException as error:
+            ended = self._clock.now_ns()
+            cancelled = isinstance(error, BuildCancelled) or self._cancel.is_set()
+            self._listener.on_event(StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started, error=str(error), cancelled=cancelled))
+            raise self._placed(error, label) from None if isinstance(error, LayerwrightError) else error
+        return result
+
+    def _fetch(self, vertex: Vertex) -> Result:
+        started = self._clock.now_ns()
+        given = self._runner.source(vertex)
+        ended = self._clock.now_ns()
+        self._listener.on_event(StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started))
+        return TreeResult(given.tree, given.pin)
+
+    def _make(self, vertex: Vertex, label: Label, started: int) -> RootResult:
+        below = self._root(vertex.inputs[0])
+        inputs = tuple(_as_input(self._results[name]) for name in vertex.inputs)
+        read = tuple(self._runner.read_digest(vertex, index, inputs[index]) for index in range(1, len(inputs)))
+        key = content_key(vertex.operation, (below.id,), read)
+        record = None if label.ignore_cache else self._source.lookup(key)
+        if record is not None and record.base == below.id:
+            self._sink.save(self._keys[vertex.id], record)
+            self._listener.on_event(StepCached(time=self._clock.now_ns(), vertex=vertex.id))
+            return stacked(below, LayerId(record.layer) if record.layer else None, record.created, True)
+        outcome = self._runner.run(vertex, inputs, self._control(vertex, label))
+        ended = self._clock.now_ns()
+        record = CacheRecord(outcome.layer, below.id, self._clock.timestamp(), ended - started)
+        self._sink.save(key, record)
+        self._sink.save(self._keys[vertex.id], record)
+        self._ran += 1
+        self._listener.on_event(StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started, usage=outcome.usage))
+        return stacked(below, outcome.layer, record.created, False)
+
+    def _control(self, vertex: Vertex, label: Label) -> StepControl:
+        def output(stream: str, data: bytes) -> None:
+            self._listener.on_event(StepLog(time=self._clock.now_ns(), vertex=vertex.id, stream="stderr" if stream == "stderr" else "stdout", data=data))
+
+        def warn(code: str, message: str) -> None:
+            self._listener.on_event(Warning(time=self._clock.now_ns(), code=code, message=message, text=f"warning[{code}]: {message}", span=label.span))
+
+        return StepControl(output, warn, self._cancel)
+
+    def _root(self, name: VertexID) -> RootResult:
+        result = self._results[name]
+        assert isinstance(result, RootResult), "a root was asked of a source"
+        return result
+
+    # -- telling ----------------------------------------------------------------------------------------
+
+    def _tell_started(self, vertex: Vertex, label: Label) -> None:
+        self._listener.on_event(StepStarted(time=self._clock.now_ns(), vertex=vertex.id, name=step_name(label), stage=label.stage or None, span=label.span))
+
+    def _tell_cached(self, vertex: Vertex) -> None:
+        self._tell_started(vertex, self._graph.labels[vertex.id])
+        self._listener.on_event(StepCached(time=self._clock.now_ns(), vertex=vertex.id))
+
+    def _placed(self, error: BaseException, label: Label) -> BaseException:
+        """The error with the step's place, where it has none of its own."""
+        if isinstance(error, LayerwrightError) and error.span is None and label.span is not None and not isinstance(error, BuildCancelled):
+            error.span, error.source = label.span, label.source
+        return error
+
+    def _place(self, error: LayerwrightError, vertex: Vertex) -> None:
+        self._placed(error, self._graph.labels[vertex.id])
+
+
+def step_name(label: Label) -> str:
+    """`[build 2/4] RUN make`: what people read."""
+    where = label.stage
+    if label.position is not None:
+        where = f"{where} {label.position[0]}/{label.position[1]}"
+    first = label.name.strip().split("\n", 1)[0]
+    return f"[{where}] {first}" if where else first
+
+
+def _as_input(result: Result) -> StepInput:
+    if isinstance(result, RootResult):
+        return RootInput(result.layers, result.id)
+    return TreeInput(result.tree, result.pin)
+
+
+def system_clock(epoch: int | None) -> Clock:
+    """The machine's clock; with SOURCE_DATE_EPOCH every timestamp is that second."""
+
+    def timestamp() -> str:
+        now = time.time_ns() if epoch is None else epoch * 1_000_000_000
+        return format_time(now)
+
+    return Clock(time.time_ns, timestamp)
+
+
+def format_time(nanoseconds: int) -> str:
+    """RFC 3339 in UTC as Go prints it: nanoseconds without trailing zeros."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    digits = f"{fraction:09d}".rstrip("0")
+    return f"{text}.{digits}Z" if digits else f"{text}Z"
