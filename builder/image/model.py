@@ -14,7 +14,7 @@ from builder.oci.manifest import Descriptor, Manifest, describe
 from builder.oci.platform import Platform
 
 if TYPE_CHECKING:
-    from builder.snapshot.layers import LayerId
+    from builder.store.layertable import LayerId
 
 
 class Image(msgspec.Struct, frozen=True):
