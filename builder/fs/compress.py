@@ -1,0 +1,250 @@
+"""Compression of layers, and decompression of whatever comes, by its magic bytes.
+
+Compressed bytes depend on nothing but the plain bytes, the compression, the level and the library: input is cut
+into pieces of CHUNK, for isal's output follows from how its input was cut, and each stream is the work of one
+thread. gzip levels: 1 and 2 (the default) are isal's, 0 (stored) and 3 to 9 zlib's, because isal's level 3 gave
+different bytes on different processors. The gzip header has no name and no time. zstd levels are 1 to 22 (3),
+with 0 for the default, as the zstd command has it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import zstandard
+from isal import isal_zlib
+
+from builder.errors import CorruptionError, UsageError
+from builder.fs.limits import DEFAULT, Limits
+from builder.oci.media import Compression
+
+CHUNK = 1 << 20
+GZIP_LEVEL = 2
+ZSTD_LEVEL = 3
+_READ = 1 << 18
+# isal's C module defines its error without a stub that says it is a class.
+_ISAL_ERROR: Any = isal_zlib.error
+_BROKEN = (zlib.error, _ISAL_ERROR, OSError, lzma.LZMAError, EOFError, ValueError)
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+
+
+class Compressor(Protocol):
+    """What `compress` gives: bytes in, compressed bytes to the sink."""
+
+    def write(self, data: bytes) -> None:
+        """Takes plain bytes."""
+
+    def close(self) -> None:
+        """Writes what is left and the end of the stream; does not close the sink."""
+
+
+class Readable(Protocol):
+    """The one method of a binary stream that is used here."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; empty at the end only."""
+
+
+def check_level(compression: Compression, level: int | None) -> None:
+    """Raises UsageError for a level that this compression does not have."""
+    top = {"none": 0, "gzip": 9, "zstd": 22}[compression]
+    if level is not None and not 0 <= level <= top:
+        raise UsageError("compression-level", f"{compression} has no level {level}", help=f"levels go from 0 to {top}")
+
+
+def compress(compression: Compression, level: int | None, sink: Callable[[bytes], object]) -> Compressor:
+    """A compressor that hands its output to `sink`; raises UsageError for an impossible level."""
+    check_level(compression, level)
+    if compression == "gzip":
+        return _Chunked(_Gzip(GZIP_LEVEL if level is None else level, sink))
+    if compression == "zstd":
+        return _Chunked(_Zstd(level or ZSTD_LEVEL, sink))
+    return _Plain(sink)
+
+
+class _Plain:
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+
+    def write(self, data: bytes) -> None:
+        self._sink(data)
+
+    def close(self) -> None:
+        pass
+
+
+class _Chunked:
+    """Cuts the input into pieces of CHUNK, whatever pieces it comes in."""
+
+    def __init__(self, inner: Compressor) -> None:
+        self._inner = inner
+        self._held = bytearray()
+
+    def write(self, data: bytes) -> None:
+        if not self._held and len(data) == CHUNK:
+            self._inner.write(data)
+            return
+        self._held += data
+        at = 0
+        while len(self._held) - at >= CHUNK:
+            self._inner.write(bytes(self._held[at : at + CHUNK]))
+            at += CHUNK
+        del self._held[:at]
+
+    def close(self) -> None:
+        if self._held:
+            self._inner.write(bytes(self._held))
+            self._held.clear()
+        self._inner.close()
+
+
+class _Gzip:
+    def __init__(self, level: int, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        library: Any = isal_zlib if level in (1, 2) else zlib
+        self._deflate = library.compressobj(level, zlib.DEFLATED, -15)
+        self._crc = 0
+        self._size = 0
+        sink(_GZIP_HEADER)
+
+    def write(self, data: bytes) -> None:
+        self._crc = isal_zlib.crc32(data, self._crc)
+        self._size += len(data)
+        out = self._deflate.compress(data)
+        if out:
+            self._sink(out)
+
+    def close(self) -> None:
+        tail = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
+        self._sink(self._deflate.flush() + tail)
+
+
+class _Zstd:
+    def __init__(self, level: int, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        # threads=0: one frame by one thread; zstd's own threads would give other bytes than none.
+        self._stream = zstandard.ZstdCompressor(level=level, threads=0, write_checksum=True).compressobj()
+
+    def write(self, data: bytes) -> None:
+        out = self._stream.compress(data)
+        if out:
+            self._sink(out)
+
+    def close(self) -> None:
+        self._sink(self._stream.flush())
+
+
+def decompress(stream: Readable, limits: Limits = DEFAULT) -> Readable:
+    """The plain bytes of a stream, by its magic: gzip, zstd, bzip2, xz, or as they are.
+
+    Reading raises CorruptionError for broken or cut data. Output is made as it is asked for, so a bomb costs
+    its reader nothing; the reader caps how much it takes. `limits` bounds the decoders' own memory.
+    """
+    head = _exactly(stream, 6)
+    source = _Prefixed(head, stream)
+    if head.startswith(b"\x1f\x8b"):
+        return _Members(source, "gzip", lambda: isal_zlib.decompressobj(31), b"\x1f\x8b")
+    if head.startswith(b"BZh"):
+        return _Members(source, "bzip2", bz2.BZ2Decompressor, b"BZh")
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return _Members(source, "xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.xz_memory), b"\xfd7zXZ\x00")
+    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
+        reader = zstandard.ZstdDecompressor(max_window_size=limits.zstd_window)
+        return _Zstandard(reader.stream_reader(source, read_size=_READ, read_across_frames=True))  # type: ignore[arg-type]
+    return source
+
+
+def _exactly(stream: Readable, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = stream.read(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+class _Prefixed:
+    """A stream with the bytes put back that were read to look at them."""
+
+    def __init__(self, head: bytes, rest: Readable) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not self._head:
+            return self._rest.read(size)
+        head, self._head = self._head, b""
+        if size < 0:
+            return head + self._rest.read(size)
+        head, self._head = head[:size], head[size:]
+        return head
+
+
+class _Members:
+    """gzip, bzip2 and xz: any number of members, one after another; zero bytes after the last are padding."""
+
+    def __init__(self, source: Readable, name: str, make: Callable[[], Any], magic: bytes) -> None:
+        self._source = source
+        self._name = name
+        self._make = make
+        self._magic = magic
+        self._decoder = make()
+        self._input = b""
+        self._ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_READ), b""))
+        while not self._ended and size:
+            if self._decoder.eof:
+                self._next_member()
+                continue
+            out = self._step(size)
+            if out:
+                return out
+        return b""
+
+    def _step(self, size: int) -> bytes:
+        needs = getattr(self._decoder, "needs_input", not self._input)
+        if needs and not self._input:
+            self._input = self._source.read(_READ)
+            if not self._input:
+                raise CorruptionError("archive-truncated", f"{self._name} data end in the middle")
+        try:
+            out: bytes = self._decoder.decompress(self._input, size)
+        except _BROKEN as error:
+            raise CorruptionError("archive-corrupt", f"{self._name} data cannot be decompressed: {error}") from None
+        tail: bytes = getattr(self._decoder, "unconsumed_tail", b"")
+        self._input = self._decoder.unused_data if self._decoder.eof else tail
+        return out
+
+    def _next_member(self) -> None:
+        held = self._input.lstrip(b"\0") or self._source.read(_READ).lstrip(b"\0")
+        while not held:
+            more = self._source.read(_READ)
+            if not more:
+                self._ended = True
+                return
+            held = more.lstrip(b"\0")
+        held += _exactly(self._source, len(self._magic) - len(held)) if len(held) < len(self._magic) else b""
+        if not held.startswith(self._magic):
+            raise CorruptionError("archive-corrupt", f"{self._name} data are followed by something else")
+        self._decoder = self._make()
+        self._input = held
+
+
+class _Zstandard:
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            data: bytes = self._reader.read(size)
+        except zstandard.ZstdError as error:
+            raise CorruptionError("archive-corrupt", f"zstd data cannot be decompressed: {error}") from None
+        return data

@@ -1,0 +1,117 @@
+"""Makes a layer blob of entries in one pass: tar, DiffID, compression and digest.
+
+The caller's thread reads the files; the DiffID and the compression have a thread each. The bytes are the same
+whatever the number of threads and processors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from builder.fs.compress import Readable, compress
+from builder.fs.entries import Entry
+from builder.fs.lanes import Lane
+from builder.fs.tarwrite import CHUNK, TarWriter
+from builder.oci.digest import DiffID, Digest
+from builder.oci.media import Compression
+
+Opener = Callable[[], int]
+"""Opens a regular file for reading; the caller of it closes the descriptor."""
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A layer blob that was written: its digests and sizes."""
+
+    diff_id: DiffID
+    digest: Digest
+    size: int
+    plain_size: int
+
+
+class _Output:
+    """Digest and size of what goes out."""
+
+    def __init__(self, out: Callable[[bytes], object]) -> None:
+        self._out = out
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.size += len(data)
+        self._out(data)
+
+
+class _Pipeline:
+    """Takes the plain tar in chunks of CHUNK."""
+
+    def __init__(self, compression: Compression, level: int | None, out: Callable[[bytes], object]) -> None:
+        self._output = _Output(out)
+        self._compressor = compress(compression, level, self._output.write)
+        self._plain = hashlib.sha256()
+        self._plain_size = 0
+        self._lanes = [Lane(self._compressor.write)]
+        # Uncompressed, the plain digest is the blob's, and is taken once.
+        self._same = compression == "none"
+        if not self._same:
+            self._lanes.append(Lane(self._plain.update))
+
+    def write(self, chunk: bytes) -> None:
+        self._plain_size += len(chunk)
+        for lane in self._lanes:
+            lane.put(chunk)
+
+    def finish(self) -> Packed:
+        for lane in self._lanes:
+            lane.close()
+        self._compressor.close()
+        digest = Digest("sha256:" + self._output.hash.hexdigest())
+        diff_id = DiffID(digest) if self._same else DiffID("sha256:" + self._plain.hexdigest())
+        return Packed(diff_id, digest, self._output.size, self._plain_size)
+
+    def abandon(self) -> None:
+        for lane in self._lanes:
+            lane.stop()
+
+
+def pack(
+    entries: Iterable[tuple[Entry, Opener | None]],
+    compression: Compression,
+    level: int | None,
+    out: Callable[[bytes], object],
+) -> Packed:
+    """Writes the layer of these entries, in their order, to `out`, which is called from another thread.
+
+    Raises UsageError for an impossible level, and what opening, reading or `out` raise; what was written then is void.
+    """
+    pipeline = _Pipeline(compression, level, out)
+    try:
+        writer = TarWriter(pipeline.write)
+        for entry, opener in entries:
+            if opener is None or not entry.size:
+                writer.add(entry)
+                continue
+            fd = opener()
+            try:
+                writer.add(entry, fd)
+            finally:
+                os.close(fd)
+        writer.close()
+        return pipeline.finish()
+    finally:
+        pipeline.abandon()
+
+
+def repack(plain: Readable, compression: Compression, level: int | None, out: Callable[[bytes], object]) -> Packed:
+    """Compresses a tar that is there already, byte for byte: another blob of the same DiffID."""
+    pipeline = _Pipeline(compression, level, out)
+    try:
+        while chunk := plain.read(CHUNK):
+            pipeline.write(chunk)
+        return pipeline.finish()
+    finally:
+        pipeline.abandon()

@@ -1,0 +1,304 @@
+"""Reads any tar as a stream of entries, within caps: v7, ustar, PAX, GNU and star headers, sparse files of all four forms.
+
+It follows Go's archive/tar where formats leave room, so that we take from an archive what BuildKit does: a PAX
+record with an empty value leaves the header's, global headers are passed over, entries that have no contents
+have size 0 whatever the field says. Names are cleaned (leading slashes, `.`, `..` clamped at the root);
+symlink targets are kept verbatim. POSIX.1-2017 pax; GNU tar manual, "Tar Internals".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builder.errors import CorruptionError
+from builder.fs.compress import Readable
+from builder.fs.entries import Entry, Kind, decode_path
+from builder.fs.inode import kept_xattr
+from builder.fs.limits import DEFAULT, Limits
+from builder.fs.sparse import Segments, old_gnu_segments, pax_segments, read_map_1_0
+from builder.fs.tarsource import BLOCK, Body, Source, TarError
+
+__all__ = ["Body", "CorruptionError", "TarError", "read_tar"]
+
+_ZERO = bytes(BLOCK)
+_KINDS: dict[bytes, Kind] = {
+    b"0": "file", b"\0": "file", b"7": "file", b"S": "file", b"1": "hardlink", b"2": "symlink",
+    b"3": "char", b"4": "block", b"5": "dir", b"6": "fifo",
+}  # fmt: skip
+_PREFIX = ".wh."
+_META = ".wh..wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+class _Pending:
+    """What extended headers said of the entry that follows them."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, bytes] = {}
+        self.sparse_pairs: list[tuple[bytes, bytes]] = []
+        self.name: bytes | None = None
+        self.link: bytes | None = None
+
+
+def read_tar(stream: Readable, limits: Limits = DEFAULT, *, whiteouts: bool = True) -> Iterator[tuple[Entry, Body]]:
+    """The entries in order, each with what reads its contents until the next entry is asked for.
+
+    With `whiteouts`, as in a layer, `.wh.` names come out as kind whiteout (the hidden path) and opaque (the
+    directory), and AUFS's own `.wh..wh.` files are passed over. Only xattrs that images keep come out. The
+    stream is read to the end-of-archive blocks only. Raises TarError.
+    """
+    source = Source(stream, limits)
+    for _ in range(limits.entries):
+        step = _next_entry(source, limits)
+        if step is None:
+            return
+        entry, body = step
+        if whiteouts and ".wh." in entry.path:
+            hidden = _whiteout(entry)
+            if hidden is None:
+                body.skip()
+                continue
+            entry = hidden
+        yield entry, body
+        body.skip()
+    raise TarError("tar-too-many-entries", f"an archive has more than {limits.entries} entries")
+
+
+def _next_entry(source: Source, limits: Limits) -> tuple[Entry, Body] | None:
+    pending = _Pending()
+    while True:
+        block = source.block()
+        if block is None or block == _ZERO:
+            return None
+        _check(block)
+        kind = block[156:157]
+        if kind in b"xgLKXNV":
+            _extended(source, block, kind, pending, limits)
+            continue
+        return _entry(source, block, kind, pending, limits)
+
+
+def _check(block: bytes) -> None:
+    said = _number(block[148:156], "checksum")
+    rest = block[:148] + b"        " + block[156:]
+    if said == sum(rest):
+        return
+    # Some old writers summed signed bytes.
+    if said != sum(rest) - 256 * sum(byte > 127 for byte in rest):
+        raise TarError("tar-corrupt", "an archive's header has a wrong checksum")
+
+
+def _extended(source: Source, block: bytes, kind: bytes, pending: _Pending, limits: Limits) -> None:
+    size = _number(block[124:136], "size")
+    if kind == b"V":
+        # A GNU volume label: a name, nothing to unpack.
+        return
+    if not 0 <= size <= limits.header:
+        raise TarError("tar-header-too-large", f"an archive's extended header of {size} bytes is over the limit of {limits.header}")
+    data = source.padded(size)
+    if kind in (b"x", b"X"):
+        _parse_records(data, pending)
+    elif kind == b"L":
+        pending.name = data.split(b"\0", 1)[0]
+    elif kind == b"K":
+        pending.link = data.split(b"\0", 1)[0]
+
+
+def _parse_records(data: bytes, pending: _Pending) -> None:
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 20)
+        digits = data[at:space] if space > at else b""
+        if not digits.isdigit():
+            if not data[at:].strip(b"\0"):
+                return
+            raise TarError("tar-corrupt", "an archive's PAX record has no length")
+        end = at + int(digits)
+        if end > len(data) or end <= space + 1 or data[end - 1 : end] != b"\n":
+            raise TarError("tar-corrupt", "an archive's PAX record has a wrong length")
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not equals or not key:
+            raise TarError("tar-corrupt", "an archive's PAX record has no keyword")
+        if key in (b"path", b"linkpath") and b"\0" in value:
+            raise TarError("tar-corrupt", "an archive's name has a NUL byte")
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            pending.sparse_pairs.append((key, value))
+        else:
+            pending.records[key] = value
+        at = end
+
+
+def _entry(source: Source, block: bytes, flag: bytes, pending: _Pending, limits: Limits) -> tuple[Entry, Body]:
+    records = {key: value for key, value in pending.records.items() if value}
+    name = records.get(b"GNU.sparse.name") or records.get(b"path") or pending.name or _header_name(block)
+    kind = _KINDS.get(flag)
+    if kind is None:
+        raise TarError("tar-unknown-type", f"an archive's entry {_shown(name)} has the unknown type {flag!r}")
+    if flag == b"\0" and name.endswith(b"/"):
+        kind = "dir"
+    stored = _record_number(records, b"size", _number(block[124:136], "size"))
+    if stored < 0:
+        raise TarError("tar-corrupt", f"an archive's entry {_shown(name)} has a negative size")
+    body, size = _body(source, block, flag, stored if kind == "file" else 0, records, pending, limits)
+    link = records.get(b"linkpath") or pending.link or block[157:257].split(b"\0", 1)[0]
+    entry = Entry(
+        _clean(name, limits),
+        kind,
+        _number(block[100:108], "mode") & 0o7777 if kind != "symlink" else 0o777,
+        _owner(records, b"uid", block[108:116]),
+        _owner(records, b"gid", block[116:124]),
+        _mtime(records, block),
+        size,
+        _link(kind, link, name, limits),
+        *(_device(block) if kind in ("char", "block") else (0, 0)),
+        _xattrs(records),
+    )
+    return entry, body
+
+
+def _body(
+    source: Source, block: bytes, flag: bytes, stored: int, records: dict[bytes, bytes], pending: _Pending, limits: Limits
+) -> tuple[Body, int]:
+    segments: Segments | None = None
+    size = stored
+    if flag == b"S":
+        size = _number(block[483:495], "real size")
+        segments = old_gnu_segments(source, block, limits)
+    elif records.get(b"GNU.sparse.major") == b"1" and records.get(b"GNU.sparse.minor", b"0") == b"0":
+        size = _record_number(records, b"GNU.sparse.realsize", 0)
+        segments, used = read_map_1_0(source, stored, limits)
+        stored -= used
+    elif b"GNU.sparse.map" in records or pending.sparse_pairs:
+        size = _record_number(records, b"GNU.sparse.size", _record_number(records, b"GNU.sparse.realsize", stored))
+        segments = pax_segments(records.get(b"GNU.sparse.map"), pending.sparse_pairs, limits)
+    if not 0 <= size <= limits.file:
+        raise TarError("tar-file-too-large", f"an archive's file of {size} bytes is over the limit of {limits.file}")
+    return Body(source, stored, size, segments), size
+
+
+def _header_name(block: bytes) -> bytes:
+    name = block[:100].split(b"\0", 1)[0]
+    if block[257:263] != b"ustar\0":
+        return name
+    # star's header ends in "tar\0" and has times where ustar has the end of the prefix.
+    prefix = block[345 : 476 if block[508:512] == b"tar\0" else 500].split(b"\0", 1)[0]
+    return prefix + b"/" + name if prefix else name
+
+
+def _clean(name: bytes, limits: Limits) -> str:
+    if len(name) > limits.path:
+        raise TarError("tar-name-too-long", f"an archive's name of {len(name)} bytes is over the limit of {limits.path}")
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    if len(parts) > limits.depth:
+        raise TarError("tar-name-too-deep", f"an archive's name has more than {limits.depth} components")
+    return decode_path(b"/".join(parts))
+
+
+def _link(kind: Kind, link: bytes, name: bytes, limits: Limits) -> str:
+    if kind == "hardlink":
+        target = _clean(link, limits)
+        if not target:
+            raise TarError("tar-corrupt", f"an archive's hard link {_shown(name)} has no target")
+        return target
+    if kind != "symlink":
+        return ""
+    if not link or len(link) > limits.path:
+        raise TarError("tar-corrupt", f"an archive's symbolic link {_shown(name)} has no target, or one over {limits.path} bytes")
+    return decode_path(link)
+
+
+def _whiteout(entry: Entry) -> Entry | None:
+    """The entry with its `.wh.` name understood; None for AUFS's own files."""
+    parts = entry.path.split("/")
+    for part in parts[:-1]:
+        if part.startswith(_META):
+            return None
+        if part.startswith(_PREFIX):
+            raise TarError("tar-bad-whiteout", f"a layer has the directory {part!r}, whose name means a deleted file")
+    parent, base = "/".join(parts[:-1]), parts[-1]
+    if not base.startswith(_PREFIX):
+        return entry
+    if base == _OPAQUE:
+        return Entry(parent, "opaque")
+    if base.startswith(_META):
+        return None
+    hidden = base.removeprefix(_PREFIX)
+    if hidden in ("", ".", ".."):
+        raise TarError("tar-bad-whiteout", f"a layer's whiteout {entry.path!r} names no file")
+    return Entry(f"{parent}/{hidden}" if parent else hidden, "whiteout")
+
+
+def _number(field: bytes, what: str) -> int:
+    """An octal or base-256 number; blank is 0."""
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big")
+        bits = 8 * len(field)
+        if field[0] & 0x40:
+            return value - (1 << bits)
+        return value - (1 << (bits - 1))
+    text = field.strip(b" \0")
+    text = text.split(b"\0", 1)[0].rstrip(b" ")
+    if not text:
+        return 0
+    if text.strip(b"01234567"):
+        raise TarError("tar-corrupt", f"an archive's header has no number for its {what}")
+    return int(text, 8)
+
+
+def _record_number(records: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
+    text = records.get(key)
+    if text is None:
+        return otherwise
+    if len(text) > 20 or not text.lstrip(b"-").isdigit():
+        raise TarError("tar-corrupt", f"an archive's PAX record {key.decode('ascii', 'replace')} is no number")
+    return int(text)
+
+
+def _owner(records: dict[bytes, bytes], key: bytes, field: bytes) -> int:
+    value = _record_number(records, key, _number(field, key.decode()))
+    if not 0 <= value < 0xFFFFFFFF:
+        raise TarError("tar-corrupt", f"an archive's {key.decode()} {value} is out of range")
+    return value
+
+
+def _mtime(records: dict[bytes, bytes], block: bytes) -> int:
+    text = records.get(b"mtime")
+    if text is None:
+        seconds, nanoseconds = _number(block[136:148], "time"), 0
+    else:
+        whole, _, fraction = text.partition(b".")
+        if len(whole) > 20 or not whole.lstrip(b"-").isdigit() or (fraction and not fraction.isdigit()):
+            raise TarError("tar-corrupt", "an archive's mtime is no number")
+        seconds, nanoseconds = int(whole), int(fraction[:9].ljust(9, b"0"))
+        if whole.startswith(b"-"):
+            nanoseconds = -nanoseconds
+    # What no file system stores is cut to what 64 bits of nanoseconds hold.
+    return max(-(1 << 62), min((1 << 62), seconds * 1_000_000_000 + nanoseconds))
+
+
+def _device(block: bytes) -> tuple[int, int]:
+    major, minor = _number(block[329:337], "device"), _number(block[337:345], "device")
+    if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
+        raise TarError("tar-corrupt", f"an archive's device {major}:{minor} is out of range")
+    return major, minor
+
+
+def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
+    found = []
+    for key, value in records.items():
+        if key.startswith(b"SCHILY.xattr."):
+            name = decode_path(key.removeprefix(b"SCHILY.xattr.").replace(b"%3D", b"=").replace(b"%25", b"%"))
+            if kept_xattr(name):
+                found.append((name, value))
+    return tuple(sorted(found))
+
+
+def _shown(name: bytes) -> str:
+    return repr(name[:200].decode("utf-8", "backslashreplace"))
+
+
