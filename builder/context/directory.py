@@ -24,10 +24,14 @@ def open_directory(path: str, *, dockerfile: str | None = None) -> Tree:
         info = os.stat(path)
     except OSError as error:
         raise NotFoundError(
-            "context-not-found", f"the build context {path!r} cannot be read: {error.strerror}", help="name a directory that exists, `.` for this one"
+            "context-not-found",
+            f"the build context {path!r} cannot be read: {error.strerror}",
+            help="name a directory that exists, `.` for this one",
         ) from None
     if not stat.S_ISDIR(info.st_mode):
-        raise LayerwrightError("context-not-a-directory", f"the build context {path!r} is not a directory", help="name the directory that holds the files")
+        raise LayerwrightError(
+            "context-not-a-directory", f"the build context {path!r} is not a directory", help="name the directory that holds the files"
+        )
     return with_ignore(DirTree(path), dockerfile)
 
 
@@ -64,7 +68,9 @@ def read_context_file(tree: Tree, path: str, limit: int) -> bytes | None:
     try:
         fd = tree.open(resolved)
     except OSError as error:
-        raise LayerwrightError("context-unreadable", f'"{path}" in the context cannot be read: {error.strerror}', help="change its permissions") from None
+        raise LayerwrightError(
+            "context-unreadable", f'"{path}" in the context cannot be read: {error.strerror}', help="change its permissions"
+        ) from None
     with open(fd, "rb") as file:
         return file.read(limit + 1)[:limit]
 
@@ -77,4 +83,6 @@ def read_dockerfile(tree: Tree, path: str | None = None) -> tuple[str, bytes]:
         if text is not None:
             return name, text
     wanted = path or "Dockerfile"
-    raise NotFoundError("dockerfile-not-found", f'"{wanted}" is not in the build context', help="name it with `-f`, relative to where you are")
+    raise NotFoundError(
+        "dockerfile-not-found", f'"{wanted}" is not in the build context', help="name it with `-f`, relative to where you are"
+    )

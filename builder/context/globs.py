@@ -18,7 +18,9 @@ class PatternError(LayerwrightError):
     """A pattern that is no pattern."""
 
     def __init__(self, pattern: str) -> None:
-        super().__init__("bad-pattern", f"{pattern!r} is not a pattern", help="close every `[`, and write `\\` before a character it escapes")
+        super().__init__(
+            "bad-pattern", f"{pattern!r} is not a pattern", help="close every `[`, and write `\\` before a character it escapes"
+        )
 
 
 def clean(path: str) -> str:

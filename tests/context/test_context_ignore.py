@@ -14,6 +14,7 @@ from builder.context.ignore import IgnoredTree, Patterns, parse_ignore, parse_pa
 from builder.errors import LayerwrightError
 from builder.fs.tree import MemoryTree, walk
 
+
 def test_1_7_oracle_rows(oracles: Path) -> None:
     rows = json.loads((oracles / "ignore" / "matches.json").read_text())
     wrong = [row for row in rows if parse_patterns(row["patterns"]).matches(row["path"]) != row["match"]]
@@ -119,7 +120,9 @@ class _Counting(MemoryTree):
 LISTED: list[str] = []
 
 
-@pytest.mark.parametrize(("patterns", "looked_into"), [(["a"], False), (["a", "!d/x"], False), (["a", "!a/b"], True), (["a", "!**/keep"], True)])
+@pytest.mark.parametrize(
+    ("patterns", "looked_into"), [(["a"], False), (["a", "!d/x"], False), (["a", "!a/b"], True), (["a", "!**/keep"], True)]
+)
 def test_1_7_excluded_directories_are_walked_only_for_negations(patterns: list[str], looked_into: bool) -> None:
     tree = _Counting([(entry, b"") for path in walk(FILES) if (entry := FILES.lstat(path)) is not None])
     LISTED.clear()
@@ -171,6 +174,8 @@ def test_wildcards_are_seen_unless_escaped() -> None:
 
 
 def test_many_patterns_on_many_paths_are_fast_enough_to_walk_with() -> None:
-    patterns = parse_ignore(b"\n".join([b"**/node_modules", b"*.pyc", b"dist/**", b"**/*.o", b".git", *[b"dir%d/x*" % i for i in range(40)]]))
+    patterns = parse_ignore(
+        b"\n".join([b"**/node_modules", b"*.pyc", b"dist/**", b"**/*.o", b".git", *[b"dir%d/x*" % i for i in range(40)]])
+    )
     assert sum(patterns.matches(f"src/pkg{i % 97}/file{i}.py") for i in range(5000)) == 0
     assert patterns.matches("src/node_modules/x/y")

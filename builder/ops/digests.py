@@ -1,0 +1,92 @@
+"""The content key of a COPY: what its sources hold, so that equal digests mean equal results (reference 1.15).
+
+In it, for each path a source names: its last component as written (so renaming the source is a miss), then, in
+order, everything taken below it: name, kind, mode, owner (0:0 where the COPY zeroes it), size, link target,
+device numbers, kept xattrs, which files are hard links of one another, and the sha256 of the data. Not in it:
+mtimes, the directory part of a source, files that are not taken. Records are msgpack, which frames by length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from builder.context.ignore import Patterns, parse_patterns
+from builder.context.statcache import FileDigests
+from builder.fs.entries import Entry, encode_path
+from builder.fs.tree import Tree
+from builder.graph.operations import CopyAction, CopyFrom
+from builder.ops.select import Selected, select
+from builder.ops.select_walk import Below
+
+_VERSION = "copy-1"
+
+Record = tuple[object, ...]
+
+
+def copy_digests(action: CopyAction, sources: Sequence[Tree], digests: FileDigests) -> tuple[str, ...]:
+    """The selection digest of each of the action's inputs; `sources[i]` is the tree of `action.sources[i]`."""
+    return tuple(selection_digest(action, source, tree, digests) for source, tree in zip(action.sources, sources, strict=True))
+
+
+def selection_digest(action: CopyAction, source: CopyFrom, tree: Tree, digests: FileDigests) -> str:
+    """64 hex digits for what `action` takes from one input; the missing-source error where one is missing."""
+    walk = _Walk(tree, source.zero_owner, parse_patterns(action.excludes))
+    for item in select(tree, source.paths, parents=action.parents).items:
+        walk.add(item)
+    state = hashlib.sha256(msgspec.msgpack.encode((_VERSION, len(walk.records))))
+    contents = iter(digests.of(tree, walk.files))
+    for record in walk.records:
+        state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
+    return state.hexdigest()
+
+
+def tree_digest(tree: Tree, path: str, digests: FileDigests, *, zero_owner: bool) -> str:
+    """64 hex digits for a file or a directory's contents, its own name not in it (the key of a bind mount)."""
+    walk = _Walk(tree, zero_owner, Patterns(()))
+    for item in select(tree, (path,)).items:
+        walk.add(msgspec.structs.replace(item, name=""))
+    state = hashlib.sha256(msgspec.msgpack.encode((_VERSION, len(walk.records))))
+    contents = iter(digests.of(tree, walk.files))
+    for record in walk.records:
+        state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
+    return state.hexdigest()
+
+
+class _Walk:
+    """Collects a record for each thing taken, and the files whose contents are wanted."""
+
+    def __init__(self, tree: Tree, zero_owner: bool, excludes: Patterns) -> None:
+        self._tree = tree
+        self._zero = zero_owner
+        self._excludes = excludes
+        self.records: list[Record] = []
+        self.files: list[str] = []
+
+    def add(self, item: Selected) -> None:
+        """One selected path and what is taken below it."""
+        self.records.append(("source", encode_path(item.name), item.entry.kind))
+        links: dict[tuple[int, int], int] = {}
+        if item.entry.kind != "dir":
+            self._record(item.entry, "", False, links)
+            return
+        if item.path:
+            self._record(item.entry, "", False, links)
+        for found in Below(self._tree, item.path, self._excludes, item.include):
+            self._record(found.entry, found.relative, found.parent, links)
+
+    def _record(self, entry: Entry, name: str, parent: bool, links: dict[tuple[int, int], int]) -> None:
+        uid, gid = (0, 0) if self._zero else (entry.uid, entry.gid)
+        common = (encode_path(name), entry.mode, uid, gid, tuple(self._tree.xattrs(entry.path)))
+        if entry.kind == "file":
+            identity = self._tree.identity(entry.path)
+            first = len(self.files) if identity is None else links.setdefault(identity, len(self.files))
+            self.records.append(("file", *common, entry.size, len(self.files) - first))
+            self.files.append(entry.path)
+        else:
+            self.records.append((entry.kind, *common, encode_path(entry.link), entry.major, entry.minor, parent))
+
+
+_encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
