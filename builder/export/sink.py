@@ -1,0 +1,83 @@
+"""Where the bytes of a single-file output go: a file that appears whole under its name, or a stream."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from builder.errors import LayerwrightError, UsageError
+from builder.store.space import guard_space
+
+Write = Callable[[bytes], object]
+
+
+def check_file(dest: str, stdout: BinaryIO | None) -> None:
+    """Raise for a destination that cannot become a file."""
+    if dest == "-":
+        if stdout is None:
+            raise UsageError("no-output-stream", "there is no standard output to write to", help="name a file with dest=")
+        if stdout.isatty():
+            raise UsageError("output-is-terminal", "an archive is not written to a terminal", help="redirect it, or name a file with dest=")
+        return
+    path = Path(dest)
+    if path.is_dir():
+        raise LayerwrightError(
+            "output-is-directory", f"the output {dest} is a directory", help=f"name a file in it, as dest={dest.rstrip('/')}/image.tar"
+        )
+    if not path.parent.is_dir():
+        raise LayerwrightError(
+            "output-no-directory", f"the output {dest} is in a directory that is not there", help=f"make it: mkdir -p {path.parent}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise LayerwrightError(
+            "output-unwritable", f"the directory of the output {dest} cannot be written to", help="choose another, or change its mode"
+        )
+
+
+@contextmanager
+def open_sink(dest: str, stdout: BinaryIO | None) -> Iterator[Write]:
+    """Yields what writes; the file is renamed to its name at the end, and gone when anything fails.
+
+    A device or pipe (dest=/dev/null, a FIFO) is written to as it is.
+    """
+    check_file(dest, stdout)
+    if dest == "-":
+        assert stdout is not None
+        yield _whole(stdout.write)
+        stdout.flush()
+        return
+    path = Path(os.path.realpath(dest))
+    if path.exists() and not path.is_file():
+        with open(path, "wb", buffering=0) as special:
+            yield _whole(special.write)
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with guard_space(path.parent):
+            with open(temporary, "xb", buffering=0) as file:
+                yield _whole(file.write)
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LayerwrightError(
+            "output-unwritable", f"the output {dest} cannot be written: {error.strerror}", help="check its directory"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _whole(write: Callable[[bytes], int | None]) -> Write:
+    """Writes all of each piece (a raw file or a pipe may take a part)."""
+
+    def put(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[write(view) or 0 :]  # type: ignore[arg-type]
+
+    return put
