@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 from builder.frontend.metadata import normalize_workdir
 from builder.frontend.state import Session, StageState
 from builder.graph.operations import (
     BindSpec,
     CacheSpec,
+    CopyAction,
+    CopyFrom,
     InlineSpec,
     MountSpec,
     RunAction,
+    Scratch,
     SecretSpec,
     SshSpec,
     TmpfsSpec,
 )
 from builder.graph.plan import Network
-from builder.graph.vertex import VertexID
-from grammar import flags
+from builder.graph.vertex import Label, VertexID
+from grammar.mounts import FlagError, parse_mount
+from grammar.mounts import MountSpec as MountFlags
 from grammar.nodes import Run, ShellForm, Word
 
 SECRET_DIRECTORY = "/run/secrets/"
-PIPES = "/dev/pipes/"
 
 
 def run(session: Session, state: StageState, node: Run) -> None:
@@ -60,16 +65,8 @@ def _arguments(state: StageState, node: Run) -> tuple[tuple[str, ...], InlineSpe
     command = node.command
     if not isinstance(command, ShellForm):
         return command.args, None
-    if not command.heredocs:
-        return (*state.shell, command.text), None
-    first = command.heredocs[0]
-    if flags.is_lone_heredoc(command.text):
-        if first.body.startswith("#!"):
-            script = InlineSpec(PIPES + first.name, first.body.encode("utf-8", "surrogateescape"))
-            return (*state.shell, script.target), script
-        return (*state.shell, first.body), None
-    whole = command.text + "".join(f"\n{document.body}{document.name}" for document in command.heredocs)
-    return (*state.shell, whole), None
+    script = InlineSpec(command.text, command.heredocs[0].body.encode("utf-8", "surrogateescape")) if command.script else None
+    return (*state.shell, command.text), script
 
 
 def _network(session: Session, node: Run) -> Network:
@@ -104,8 +101,8 @@ def _entitled(session: Session, word: Word, name: str) -> None:
 def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexID], count: int) -> MountSpec:
     """One --mount, expanded, checked, its source added to `inputs`."""
     try:
-        spec = flags.parse_mount(session.expander.word(word, state.scope.env))
-    except flags.FlagError as error:
+        spec = parse_mount(session.expander.word(word, state.scope.env))
+    except FlagError as error:
         raise session.expander.error("bad-mount", error.message, word, error.help) from None
     if spec.from_ is not None and "$" in word.text.partition("from=")[2].partition(",")[0]:
         raise session.expander.error("mount-from-variable", "variables are not expanded in the from= of a mount", word, "define a stage with FROM using the ARG, and name that stage")
@@ -113,7 +110,10 @@ def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexI
     match spec.type:
         case "bind":
             root = session.root_of(state, place, "mount from") if spec.from_ else session.main_context()
-            return BindSpec(_target(session, state, spec, word), _input(inputs, root), spec.source or "/", not spec.writable)
+            source = normalize_workdir("/", (spec.source or "/").lstrip("/"))
+            if session.graph.is_context(root):
+                root = _context_part(session, state, word, root, source)
+            return BindSpec(_target(session, state, spec, word), _input(inputs, root), source, spec.read_only)
         case "cache":
             target = _target(session, state, spec, word)
             namespace = session.settings.build_args.get("BUILDKIT_CACHE_MOUNT_NS", "")
@@ -138,7 +138,15 @@ def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexI
             return SshSpec(spec.id or "default", target, spec.required, 0o600 if spec.mode is None else spec.mode, spec.uid or 0, spec.gid or 0)
 
 
-def _secret(session: Session, state: StageState, spec: flags.MountOptions, word: Word) -> SecretSpec:
+def _context_part(session: Session, state: StageState, word: Word, context: VertexID, source: str) -> VertexID:
+    """The part of a context that a mount shows, as a root of its own: owners 0:0, ignored files left out, cached by content."""
+    scratch = session.graph.add(Scratch(), (), Label("scratch"))
+    literal = re.sub(r"([*?\[\]\\])", r"\\\1", source)
+    action = CopyAction(sources=(CopyFrom(1, (literal,), zero_owner=True),), destination=source)
+    return session.graph.add(action, (scratch, context), Label(f"mount {source} of the context", state.stage.title, None, word.span, session.expander.source))
+
+
+def _secret(session: Session, state: StageState, spec: MountFlags, word: Word) -> SecretSpec:
     target = normalize_workdir(state.workdir, spec.target) if spec.target else None
     identity = spec.id or (target.rpartition("/")[2] if target else "")
     if not identity:
@@ -148,7 +156,7 @@ def _secret(session: Session, state: StageState, spec: flags.MountOptions, word:
     return SecretSpec(identity, target, spec.env, spec.required, 0o400 if spec.mode is None else spec.mode, spec.uid or 0, spec.gid or 0)
 
 
-def _target(session: Session, state: StageState, spec: flags.MountOptions, word: Word) -> str:
+def _target(session: Session, state: StageState, spec: MountFlags, word: Word) -> str:
     if not spec.target:
         raise session.expander.error("bad-mount", f"a {spec.type} mount needs a target", word, "add target=/PATH")
     target = normalize_workdir("/", normalize_workdir(state.workdir, spec.target).lstrip("/"))

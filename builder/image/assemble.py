@@ -13,6 +13,7 @@ import msgspec
 from builder.graph.plan import BaseImage, BuildPlan, HistoryItem
 from builder.graph.vertex import VertexID
 from builder.image.model import BuildResult, Image
+from builder.image.options import AnnotationKind, ImageOptions
 from builder.oci.config import History, ImageConfig, RootFS, encode_config
 from builder.oci.manifest import Descriptor, Index, Manifest, describe, encode
 from builder.oci.media import (
@@ -22,7 +23,6 @@ from builder.oci.media import (
     OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
-    Compression,
     layer_compression,
     layer_media_type,
 )
@@ -34,19 +34,6 @@ from builder.store.blobs import BlobStore
 
 COMMENT = "buildkit.dockerfile.v0"
 """Kept as BuildKit writes it: tools tell by it how to read created_by."""
-
-
-class ImageOptions(msgspec.Struct, frozen=True):
-    """How layers are packed and documents written. `epoch` is SOURCE_DATE_EPOCH in seconds."""
-
-    compression: Compression = "gzip"
-    level: int | None = None
-    force_compression: bool = False
-    oci_media_types: bool = True
-    epoch: int | None = None
-    rewrite_timestamp: bool = False
-    annotations: dict[str, str] = {}
-    index_annotations: dict[str, str] = {}
 
 
 def assemble(plan: BuildPlan, solution: Solution, layers: Layers, blobs: BlobStore, options: ImageOptions) -> Image:
@@ -79,7 +66,7 @@ def write_image(
         config_descriptor,
         tuple(descriptors),
         media_type=OCI_MANIFEST if options.oci_media_types else DOCKER_MANIFEST,
-        annotations=options.annotations,
+        annotations=_annotations(options, "manifest", platform),
     )
     manifest_raw = encode(manifest)
     put_blob(blobs, config_raw)
@@ -91,9 +78,11 @@ def combine_images(images: tuple[Image, ...], blobs: BlobStore, options: ImageOp
     """One image as it is, or an index over several (or over one, where `index` asks for it)."""
     if len(images) == 1 and not index:
         return BuildResult(images, None, msgspec.structs.replace(images[0].descriptor, platform=None))
-    manifests = tuple(image.descriptor for image in images)
+    manifests = tuple(
+        msgspec.structs.replace(image.descriptor, annotations=_annotations(options, "manifest-descriptor", image.platform)) for image in images
+    )
     media_type = OCI_INDEX if options.oci_media_types else DOCKER_LIST
-    raw = encode(Index(manifests, media_type=media_type, annotations=options.index_annotations))
+    raw = encode(Index(manifests, media_type=media_type, annotations=_annotations(options, "index", None)))
     put_blob(blobs, raw)
     return BuildResult(images, raw, describe(raw, media_type))
 
@@ -110,6 +99,11 @@ def put_blob(blobs: BlobStore, data: bytes) -> None:
         writer.commit(digest)
 
 
+def _annotations(options: ImageOptions, kind: AnnotationKind, platform: Platform | None) -> dict[str, str]:
+    """The annotations of one document; one without a platform goes on all."""
+    return {note.key: note.value for note in options.annotations if note.kind == kind and note.platform in (None, platform)}
+
+
 def _clamped(plan: BuildPlan, root: RootResult, layers: Layers, options: ImageOptions) -> tuple[LayerId, ...]:
     """The layers, those of ours with file times clamped to the epoch where rewrite-timestamp asks for it."""
     if not options.rewrite_timestamp or options.epoch is None:
@@ -119,7 +113,7 @@ def _clamped(plan: BuildPlan, root: RootResult, layers: Layers, options: ImageOp
 
 
 def _descriptor(layers: Layers, layer: LayerId, options: ImageOptions) -> Descriptor:
-    packed = layers.blob(layer, options.compression, options.level, force=options.force_compression)
+    packed = layers.blob(layer, options.compression, options.level, force=options.force)
     compression = layer_compression(packed.media_type) or "none"
     return Descriptor(layer_media_type(compression, docker=not options.oci_media_types), packed.digest, packed.size)
 

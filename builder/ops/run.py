@@ -10,29 +10,35 @@ import os
 import signal
 import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
 import msgspec
 
 from builder.errors import BuildCancelled, LayerwrightError
+from builder.fs.tree import DirTree
 from builder.fs.ownership import Identity, lookup_user
 from builder.graph.operations import (
     BindSpec,
     CacheSpec,
+    CopyAction,
+    CopyFrom,
     InlineSpec,
+    MakeDirectory,
     MountSpec,
     RunAction,
     SecretSpec,
     SshSpec,
     TmpfsSpec,
 )
+from builder.ops.copy import apply_copy
+from builder.ops.destination import Destination, Times
 from builder.ops.emulation import require_platform
 from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput
 from builder.ops.secrets import Secrets
 from builder.oci.platform import parse_platform
-from builder.snapshot.layers import Draft, Layers
+from builder.snapshot.layers import Draft, LayerId, Layers
 from builder.store.cachemounts import CacheMounts
 from runtime.sandbox import Sandbox
 from runtime.spec import BindMount, Directory, Exit, FileMount, Mount, Process, Resources, SocketMount, TmpfsMount, Ulimit, User
@@ -54,13 +60,13 @@ class RunSettings(msgspec.Struct, frozen=True):
 class RunSteps:
     """Runs RUN steps; thread-safe."""
 
-    def __init__(self, layers: Layers, caches: CacheMounts, sandbox: Sandbox, settings: RunSettings, secrets: Secrets, now_ns: int | None) -> None:
+    def __init__(self, layers: Layers, caches: CacheMounts, sandbox: Callable[[], Sandbox], settings: RunSettings, secrets: Secrets, times: Times) -> None:
         self._layers = layers
         self._caches = caches
         self._sandbox = sandbox
         self._settings = settings
         self._secrets = secrets
-        self._epoch_ns = now_ns
+        self._times = times
 
     def run(self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, note: str) -> Outcome:
         """The step, whole; raises LayerwrightError `run-failed` with the last lines of output."""
@@ -68,29 +74,30 @@ class RunSteps:
         with contextlib.ExitStack() as stack:
             draft = stack.enter_context(self._layers.draft(_root(inputs[0])))
             identity = lookup_user(draft.tree, action.user)
-            make_directory(draft.upper, draft.tree, action.cwd, mtime_ns=self._epoch_ns)
-            process = self._process(action, inputs, draft, identity, stack)
+            destination = Destination(draft.upper, draft.tree, draft.tree, self._layers.opaque_xattr)
+            make_directory(MakeDirectory(action.cwd), destination, self._times)
+            process = self._process(action, inputs, draft, identity, stack, control)
             tail = _Tail()
 
             def output(stream: Literal["stdout", "stderr"], data: bytes) -> None:
                 tail.feed(data)
                 control.output(stream, data)
 
-            ended = self._sandbox.run(process, output, control.cancel)
+            ended = self._sandbox().run(process, output, control.cancel)
             if control.cancel.is_set() and not ended.ok:
                 raise BuildCancelled()
             if not ended.ok:
                 raise _failure(ended, tail.lines())
             return Outcome(draft.commit(note), ended.usage)
 
-    def _process(self, action: RunAction, inputs: Sequence[StepInput], draft: Draft, identity: Identity, stack: contextlib.ExitStack) -> Process:
+    def _process(self, action: RunAction, inputs: Sequence[StepInput], draft: Draft, identity: Identity, stack: contextlib.ExitStack, control: StepControl) -> Process:
         env = dict(action.env)
         for key, value in self._settings.proxies:
             env.setdefault(key, value)
         env.setdefault("HOME", identity.home)
         mounts: list[Mount] = []
         for spec in action.mounts:
-            mounts.extend(self._mount(spec, inputs, env, stack))
+            mounts.extend(self._mount(spec, inputs, env, stack, control))
         return Process(
             argv=action.argv,
             root=draft.root(),
@@ -109,13 +116,14 @@ class RunSteps:
 
     # -- mounts -----------------------------------------------------------------------------------------
 
-    def _mount(self, spec: MountSpec, inputs: Sequence[StepInput], env: dict[str, str], stack: contextlib.ExitStack) -> tuple[Mount, ...]:
+    def _mount(self, spec: MountSpec, inputs: Sequence[StepInput], env: dict[str, str], stack: contextlib.ExitStack, control: StepControl) -> tuple[Mount, ...]:
         match spec:
             case BindSpec():
-                root = stack.enter_context(self._layers.scratch_root(_root(inputs[spec.input])))
+                given = _root(inputs[spec.input])
+                root = stack.enter_context(self._layers.mount_root(given) if spec.read_only else self._layers.scratch_root(given))
                 return (BindMount(root, spec.source, spec.target, spec.read_only),)
             case CacheSpec():
-                return (self._cache(spec, inputs, stack),)
+                return (self._cache(spec, inputs, stack, control),)
             case TmpfsSpec():
                 return (TmpfsMount(spec.target, spec.size),)
             case SecretSpec():
@@ -127,15 +135,29 @@ class RunSteps:
             case _ as never:
                 assert_never(never)
 
-    def _cache(self, spec: CacheSpec, inputs: Sequence[StepInput], stack: contextlib.ExitStack) -> Mount:
+    def _cache(self, spec: CacheSpec, inputs: Sequence[StepInput], stack: contextlib.ExitStack, control: StepControl) -> Mount:
         seed = inputs[spec.input] if spec.input is not None else None
-        identity = f"{spec.id}" if seed is None else f"{spec.id}\0{_root_id(seed)}\0{spec.source}"
-        lease = stack.enter_context(self._caches.open(identity, spec.sharing, mode=spec.mode, uid=spec.uid, gid=spec.gid))
-        path = str(lease.path)
-        if seed is not None and lease.fresh:
-            with self._layers.draft(_root(seed)) as draft:
-                draft.export(spec.source, path)
-        return BindMount(Directory(path), "/", spec.target, spec.read_only)
+
+        def fill(directory: str) -> None:
+            if seed is None:
+                return
+            tree = self._layers.tree(_root(seed))
+            action = CopyAction(sources=(CopyFrom(0, (spec.source,)),), destination="/")
+            target = DirTree(directory)
+            apply_copy(action, [tree], Destination(directory, target, target, self._layers.opaque_xattr), self._times)
+
+        lease = self._caches.open(
+            spec.id,
+            spec.sharing,
+            seed="" if seed is None else f"{_root_id(seed)}:{spec.source}",
+            mode=spec.mode,
+            uid=spec.uid,
+            gid=spec.gid,
+            fill=fill,
+            cancel=control.cancel,
+        )
+        stack.enter_context(lease)
+        return BindMount(Directory(str(lease.path)), "/", spec.target, spec.read_only)
 
     def _secret(self, spec: SecretSpec, env: dict[str, str]) -> tuple[Mount, ...]:
         data = self._secrets.get(spec.id)
@@ -223,7 +245,7 @@ def _is_socket(path: str) -> bool:
         return False
 
 
-def _root(source: StepInput) -> tuple[str, ...]:
+def _root(source: StepInput) -> tuple[LayerId, ...]:
     assert isinstance(source, RootInput), "a mount or a root is always a root file system"
     return source.layers
 

@@ -1,0 +1,111 @@
+"""`build`: a Dockerfile to an image; the flags are those of `docker buildx build`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.cli.errors import run_guarded
+from builder.cli.settings import Environment, read_environment
+
+if TYPE_CHECKING:
+    from builder.engine.build import BuildOutcome
+    from builder.engine.request import BuildRequest
+
+EPILOG = """\b
+Examples:
+  build -t app .
+  build -t registry.example/app:1 --push .
+  build -o type=oci,dest=app.tar --build-arg VERSION=2 .
+"""
+
+
+@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("context", metavar="PATH | URL | -")
+@click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (PATH/Dockerfile); - for standard input.")
+@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="A name for the image; may be repeated.")
+@click.option("--target", metavar="STAGE", help="The stage to build, by name or index.")
+@click.option("--build-arg", "build_args", multiple=True, metavar="NAME[=VALUE]", help="A value for an ARG; without = the environment's.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of the image.")
+@click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="An annotation of the manifest or index.")
+@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="The platform; several give an index.")
+@click.option("--build-context", "contexts", multiple=True, metavar="NAME=VALUE", help="A further context: a path, docker-image://, oci-layout://, a git or http URL.")
+@click.option("--no-cache", is_flag=True, help="Run every step.")
+@click.option("--no-cache-filter", multiple=True, metavar="STAGE", help="Run every step of these stages.")
+@click.option("--pull", is_flag=True, help="Ask the registry for every base, whatever the store has.")
+@click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN steps.")
+@click.option("--add-host", "hosts", multiple=True, metavar="HOST:IP", help="A line of /etc/hosts; host-gateway is the host.")
+@click.option("--shm-size", default="64m", metavar="SIZE", help="The size of /dev/shm (64m).")
+@click.option("--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A resource limit of RUN steps.")
+@click.option("-m", "--memory", metavar="SIZE", help="Memory of a RUN step.")
+@click.option("--memory-swap", metavar="SIZE", help="Memory and swap of a RUN step; -1 for no limit.")
+@click.option("-c", "--cpu-shares", type=int, help="The weight of a RUN step.")
+@click.option("--cpu-period", type=int, help="The period of --cpu-quota in microseconds.")
+@click.option("--cpu-quota", type=int, help="Microseconds of cpu in a period.")
+@click.option("--cpuset-cpus", metavar="LIST", help="The processors of a RUN step, as 0-3,5.")
+@click.option("--cpuset-mems", metavar="LIST", help="The memory nodes of a RUN step.")
+@click.option("--pids-limit", type=int, help="Processes of a RUN step.")
+@click.option("--cgroup-parent", metavar="PATH", help="The cgroup that steps are put below.")
+@click.option("--allow", multiple=True, metavar="ENTITLEMENT", help="network.host or security.insecure.")
+@click.option("--secret", "secrets", multiple=True, metavar="id=NAME[,src=FILE|env=VAR]", help="A secret for RUN --mount=type=secret.")
+@click.option("--ssh", multiple=True, metavar="default|ID[=SOCKET]", help="An ssh agent for RUN --mount=type=ssh.")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="type=…,dest=…", help="oci, docker, local, tar, registry or image; - for standard output.")
+@click.option("--push", is_flag=True, help="Push the image: -o type=registry.")
+@click.option("--load", is_flag=True, help="Keep the image in the local store: -o type=image.")
+@click.option("--iidfile", metavar="FILE", help="Write the image's id to a file.")
+@click.option("--metadata-file", metavar="FILE", help="Write digests and names to a JSON file.")
+@click.option("--progress", type=click.Choice(["auto", "tty", "plain", "quiet", "rawjson", "none"]), help="How the build is shown (auto).")
+@click.option("-q", "--quiet", is_flag=True, help="Print the image's id and nothing else.")
+@click.option("--strict", is_flag=True, help="Every warning is an error.")
+@click.option("--check", is_flag=True, help="Check the Dockerfile and build nothing: --call check.")
+@click.option("--call", metavar="METHOD[,format=json]", help="build, check, outline or targets.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
+@click.option("--root", metavar="DIR", help="The store.")
+def build(**options: Any) -> None:
+    """Build an image from a Dockerfile."""
+    env = read_environment()
+    code = run_guarded(lambda: execute(options, env))
+    if code:
+        raise SystemExit(code)
+
+
+def main() -> None:
+    """The entry point of the script `build`."""
+    from builder.cli.errors import run_command
+
+    sys.exit(run_command(build, "build"))
+
+
+def execute(options: dict[str, Any], env: Environment) -> int:
+    """One build, shown as asked for."""
+    from builder.cli.build_request import make_request
+    from builder.cli.build_views import open_view
+    from builder.cli.userspace import workshop_settings
+
+    request = make_request(options, env)
+    if options["check"] or options["call"] not in (None, "build"):
+        from builder.cli.build_calls import call
+
+        return call("check" if options["check"] else options["call"], request, options, env)
+    settings = workshop_settings(env, options["root"])
+    from builder.engine.build import run_build
+
+    with open_view(options, env) as view:
+        outcome = run_build(request, settings, view)
+    _report(outcome, request, options)
+    return 0
+
+
+def _report(outcome: BuildOutcome, request: BuildRequest, options: dict[str, Any]) -> None:
+    from builder.cli.build_report import write_metadata
+
+    if options["iidfile"]:
+        from pathlib import Path
+
+        Path(options["iidfile"]).write_text(outcome.config_digest if outcome.result.index_raw is None else outcome.digest, encoding="ascii")
+    if options["metadata_file"]:
+        write_metadata(options["metadata_file"], outcome)
+    if options["quiet"] and not any(output in ("-",) or output.endswith("dest=-") for output in request.outputs):
+        click.echo(outcome.config_digest if outcome.result.index_raw is None else outcome.digest)

@@ -1,0 +1,166 @@
+"""One build from request to result: contexts, Dockerfile, plans, solving, images, outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+
+import msgspec
+
+from builder.cache.local import LocalCache
+from builder.context.statcache import FileDigests
+from builder.engine.bases import BaseImages
+from builder.engine.contexts import OpenedContexts, open_contexts
+from builder.engine.dockerfiles import parse_cached
+from builder.engine.outputs import Output, plan_outputs
+from builder.engine.remote import Remote
+from builder.engine.request import MIN_JOBS, BuildRequest
+from builder.engine.workshop import Workshop, WorkshopSettings
+from builder.errors import BuildCancelled, LayerwrightError
+from builder.frontend.convert import convert
+from builder.frontend.settings import FrontendSettings
+from builder.graph.plan import BuildPlan
+from builder.image.assemble import assemble, combine_images
+from builder.image.model import BuildResult
+from builder.image.options import ImageOptions
+from builder.oci.digest import ChainID, chain_ids
+from builder.oci.platform import Platform, host_platform, parse_platform
+from builder.ops.destination import Times
+from builder.ops.run import RunSettings, RunSteps
+from builder.ops.runner import Operations
+from builder.ops.secrets import GivenSecrets
+from builder.progress.events import BuildFinished, Listener, Silent
+from builder.solver.solve import Clock, Solution, Solver, system_clock
+from builder.store.cachemounts import CacheMounts
+from grammar.nodes import Dockerfile
+
+
+class BuildOutcome(msgspec.Struct, frozen=True):
+    """What a build made. `digest` of the manifest or index, `config_digest` of the (first) image's config."""
+
+    id: str
+    result: BuildResult
+    digest: str
+    config_digest: str
+    tags: tuple[str, ...]
+    ran: int
+    cached: int
+
+
+def run_build(request: BuildRequest, settings: WorkshopSettings, listener: Listener | None = None, cancel: threading.Event | None = None) -> BuildOutcome:
+    """Build, and write the outputs; raises LayerwrightError or DockerfileError. Events go to `listener`."""
+    told = listener or Silent()
+    clock = system_clock(request.epoch)
+    started = clock.now_ns()
+    cancel = cancel or threading.Event()
+    try:
+        with Workshop(settings) as shop:
+            outcome = _Build(request, shop, told, clock, cancel).run()
+    except BaseException as error:
+        ended = clock.now_ns()
+        told.on_event(BuildFinished(time=ended, duration_ns=ended - started, error=str(error) or type(error).__name__))
+        if isinstance(error, KeyboardInterrupt):
+            raise BuildCancelled() from None
+        raise
+    ended = clock.now_ns()
+    told.on_event(BuildFinished(time=ended, duration_ns=ended - started, ran=outcome.ran, cached=outcome.cached, digest=outcome.digest))
+    return outcome
+
+
+class _Build:
+    """One build, with everything open."""
+
+    def __init__(self, request: BuildRequest, shop: Workshop, listener: Listener, clock: Clock, cancel: threading.Event) -> None:
+        self._request = request
+        self._shop = shop
+        self._listener = listener
+        self._clock = clock
+        self._cancel = cancel
+        self._remote = Remote(shop, _secret_source(request))
+        self._bases = BaseImages(shop.store, shop.registry, pull=request.pull)
+        self._digests = FileDigests(shop.store.index)
+
+    def run(self) -> BuildOutcome:
+        """All of it."""
+        outputs = plan_outputs(self._request)
+        with contextlib.ExitStack() as stack:
+            contexts = open_contexts(self._request, self._remote, stack)
+            dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
+            platforms = _platforms(self._request)
+            plans = [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms]
+            solutions = [self._solve(plan, contexts) for plan in plans]
+            return self._finish(plans, solutions, outputs, dockerfile)
+
+    def _frontend_settings(self, contexts: OpenedContexts, platform: Platform) -> FrontendSettings:
+        request = self._request
+        return FrontendSettings(
+            target=request.target,
+            build_args=dict(request.build_args),
+            labels=dict(request.labels),
+            platform=platform,
+            contexts=contexts.named,
+            network=request.network,
+            host_names=tuple(name for name, _ in request.hosts),
+            shm_size=request.shm_size,
+            ulimits=request.ulimits,
+            no_cache=request.no_cache,
+            no_cache_stages=tuple(name.lower() for name in request.no_cache_stages),
+            allow=request.allow,
+        )
+
+    def _solve(self, plan: BuildPlan, contexts: OpenedContexts) -> Solution:
+        shop = self._shop
+        epoch_ns = None if self._request.epoch is None else self._request.epoch * 10**9
+        times = Times(time.time_ns(), epoch_ns)
+        bases = {ChainID(chain_ids(base.diff_ids)[-1]): base for base in plan.bases}
+        settings = RunSettings(
+            proxies=tuple(self._request.proxies.items()),
+            hosts=tuple((address, name) for name, address in self._request.hosts),
+            resources=self._request.resources,
+            ssh=tuple(self._request.ssh.items()),
+        )
+        steps = RunSteps(shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(self._request.secrets), times)
+        operations = Operations(shop.layers, contexts.trees, bases, self._remote, steps, self._digests, times)
+        cache = LocalCache(shop.store, shop.layers)
+        jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
+        solver = Solver(plan.graph, operations, cache, cache, self._listener, self._clock, jobs=jobs, cancel=self._cancel)
+        return solver.solve(plan.target)
+
+    def _finish(self, plans: list[BuildPlan], solutions: list[Solution], outputs: tuple[Output, ...], dockerfile: Dockerfile) -> BuildOutcome:
+        shop = self._shop
+        results: dict[ImageOptions, BuildResult] = {}
+
+        def result_for(options: ImageOptions) -> BuildResult:
+            if options not in results:
+                images = tuple(assemble(plan, solution, shop.layers, shop.store.blobs, options) for plan, solution in zip(plans, solutions, strict=True))
+                several = len(images) > 1 or self._request.build_args.get("BUILDKIT_MULTI_PLATFORM") == "1"
+                results[options] = combine_images(images, shop.store.blobs, options, index=several)
+            return results[options]
+
+        last: BuildResult | None = None
+        for output in outputs:
+            last = output.write(shop, result_for(output.options), self._listener, self._clock)
+        if last is None:
+            raise LayerwrightError("no-output", "the build has no output")
+        return BuildOutcome(
+            id=secrets.token_hex(8),
+            result=last,
+            digest=last.descriptor.digest,
+            config_digest=last.images[0].manifest.config.digest,
+            tags=self._request.tags,
+            ran=sum(solution.ran for solution in solutions),
+            cached=sum(solution.cached for solution in solutions),
+        )
+
+
+def _platforms(request: BuildRequest) -> tuple[Platform, ...]:
+    """The platforms asked for, each once, or this machine's."""
+    named = [parse_platform(part) for item in request.platforms for part in item.split(",") if part]
+    return tuple(dict.fromkeys(named)) or (host_platform(),)
+
+
+def _secret_source(request: BuildRequest) -> GivenSecrets:
+    return GivenSecrets(request.secrets)
