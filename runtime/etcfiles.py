@@ -25,8 +25,8 @@ def hosts_file(hostname: str, extra: Iterable[tuple[str, str]], gateway: str | N
 
 def only_loopback(resolv_conf: str) -> bool:
     """Whether there are name servers and all of them are loopback addresses."""
-    servers = list(_servers(resolv_conf))
-    return bool(servers) and all(_is_loopback(server) for server in servers)
+    found = list(servers(resolv_conf))
+    return bool(found) and all(_is_loopback(server) for server in found)
 
 
 def without_loopback(resolv_conf: str) -> str:
@@ -37,12 +37,13 @@ def without_loopback(resolv_conf: str) -> str:
         if len(words) > 1 and words[0] == "nameserver" and _is_loopback(words[1]):
             continue
         lines.append(line)
-    if not any(True for _ in _servers("\n".join(lines))):
+    if not any(True for _ in servers("\n".join(lines))):
         lines += [f"nameserver {server}" for server in FALLBACK_SERVERS]
     return "\n".join(lines) + "\n"
 
 
-def _servers(resolv_conf: str) -> Iterable[str]:
+def servers(resolv_conf: str) -> Iterable[str]:
+    """The addresses of the name servers, in order."""
     for line in resolv_conf.splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":

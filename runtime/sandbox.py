@@ -23,12 +23,15 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from runtime import etcfiles
+from runtime.cgroup import Cgroup, limited, open_cgroup
 from runtime.child import libc, wire
 from runtime.host import Unsupported, in_user_namespace
+from runtime.network import Lease, Pool
 from runtime.spec import Exit, Process, Usage
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
+DEFAULT_NETWORK_DIR = "/run/layerwright/net"
 _CANCEL_INTERVAL_MS = 40
 _CHUNK = 1 << 16
 _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
@@ -54,15 +57,16 @@ class Sandbox(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-def open_sandbox(*, state_dir: str) -> Sandbox:
+def open_sandbox(*, state_dir: str, network_dir: str = DEFAULT_NETWORK_DIR) -> Sandbox:
     """The sandbox of this host; `state_dir` is an existing directory for its own small things."""
-    return NamespaceSandbox(state_dir)
+    return NamespaceSandbox(state_dir, network_dir)
 
 
 class NamespaceSandbox:
     """Linux namespaces, as root or as root of a user namespace."""
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, state_dir: str, network_dir: str = DEFAULT_NETWORK_DIR) -> None:
+        self._networks = Pool(network_dir, avoid=_name_servers())
         self._mount_point = os.path.join(os.path.abspath(state_dir), "mnt")
         self._userns = in_user_namespace()
         self._lock = threading.Lock()
@@ -74,13 +78,14 @@ class NamespaceSandbox:
         with ExitStack() as stack:
             try:
                 launcher = self._started()
-                request, network = self._request(process, stack)
+                lease = self._lease(process, stack)
+                cgroup = self._cgroup(process, stack)
             except Unsupported as error:
                 return Exit(125, setup_error=f"{error.reason}; {error.remedy}" if error.remedy else error.reason)
-            run = _Run(launcher, request, network, output)
+            run = _Run(launcher, self._request(process, lease, cgroup), lease, output)
             stack.callback(run.close)
             result = run.wait(cancel)
-        return _exit(result, time.monotonic_ns() - started)
+            return _exit(result, cgroup, time.monotonic_ns() - started)
 
     def close(self) -> None:
         with self._lock:
@@ -103,20 +108,35 @@ class NamespaceSandbox:
                 self._launcher = _Launcher({"mount_point": self._mount_point, "seccomp": ""})
             return self._launcher
 
-    def _request(self, process: Process, stack: ExitStack) -> tuple[dict[str, Any], int | None]:
-        resolv_conf = _read_resolv_conf()
-        if process.network != "host":
+    def _lease(self, process: Process, stack: ExitStack) -> Lease | None:
+        if process.network != "default":
+            return None
+        lease = self._networks.lease()
+        stack.callback(lease.close)
+        if process.insecure:
+            self._networks.spoil(lease)
+        return lease
+
+    def _cgroup(self, process: Process, stack: ExitStack) -> Cgroup | None:
+        if not limited(process.resources):
+            return None
+        cgroup = open_cgroup(process.resources)
+        stack.callback(cgroup.close)
+        return cgroup
+
+    def _request(self, process: Process, lease: Lease | None, cgroup: Cgroup | None) -> dict[str, Any]:
+        resolv_conf, gateway = _read_resolv_conf(), lease.gateway if lease else None
+        if process.network == "host":
+            gateway = "127.0.0.1"
+        else:
             resolv_conf = etcfiles.without_loopback(resolv_conf)
-        request = {
+        return {
             "process": msgspec.to_builtins(process),
-            "hosts": etcfiles.hosts_file(process.hostname, process.hosts, "127.0.0.1"),
+            "hosts": etcfiles.hosts_file(process.hostname, process.hosts, gateway),
             "resolv_conf": resolv_conf,
-            "cgroups": [],
+            "cgroups": list(cgroup.entrances) if cgroup else [],
             "in_user_namespace": self._userns,
         }
-        if process.network == "default":
-            request["process"]["network"] = "host"
-        return request, None
 
 
 class _Launcher:
@@ -188,7 +208,7 @@ def _start_launcher(channel: int) -> subprocess.Popen[bytes]:
 class _Run:
     """One process under way: its pipes, its channel, and the loop over them."""
 
-    def __init__(self, launcher: _Launcher, request: dict[str, Any], network: int | None, output: Output) -> None:
+    def __init__(self, launcher: _Launcher, request: dict[str, Any], lease: Lease | None, output: Output) -> None:
         self._output = output
         self._status, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         stdout, stdout_end = os.pipe()
@@ -198,7 +218,7 @@ class _Run:
             os.set_blocking(fd, False)
         try:
             ends = (stdout_end, stderr_end, far.fileno())
-            launcher.send(request, ends if network is None else (*ends, network))
+            launcher.send(request, ends if lease is None else (*ends, lease.namespace_fd, lease.lock_fd))
             self._sent = True
         except OSError:
             self._sent = False
@@ -252,18 +272,19 @@ class _Run:
         return bool(data)
 
 
-def _exit(result: dict[str, Any] | None, wall_ns: int) -> Exit:
+def _exit(result: dict[str, Any] | None, cgroup: Cgroup | None, wall_ns: int) -> Exit:
     if result is None:
         return Exit(125, setup_error="the sandbox went away without a word", usage=Usage(wall_ns=wall_ns))
     usage = Usage(
         wall_ns=wall_ns,
         user_ns=result["user_ns"],
         system_ns=result["system_ns"],
-        peak_memory=result["peak_memory"],
+        peak_memory=(cgroup.peak_memory() if cgroup else 0) or result["peak_memory"],
         read_bytes=result["read_bytes"],
         written_bytes=result["written_bytes"],
     )
-    return Exit(result["code"], result["signal"], setup_error=result["setup_error"], usage=usage)
+    out_of_memory = cgroup is not None and cgroup.out_of_memory()
+    return Exit(result["code"], result["signal"], out_of_memory, result["setup_error"], usage)
 
 
 def _read_resolv_conf() -> str:
@@ -272,6 +293,10 @@ def _read_resolv_conf() -> str:
     if etcfiles.only_loopback(content):
         return _read("/run/systemd/resolve/resolv.conf") or content
     return content
+
+
+def _name_servers() -> tuple[str, ...]:
+    return tuple(server for server in etcfiles.servers(_read_resolv_conf()) if ":" not in server)
 
 
 def _read(path: str) -> str:

@@ -83,7 +83,8 @@ class ProcessData(TypedDict):
 
 
 class Request(TypedDict):
-    """One sandbox to run; its descriptors are stdout, stderr, the status channel, and the network namespace if any."""
+    """One sandbox to run; its descriptors are stdout, stderr, the status channel,
+    and of a leased network the namespace and the lock."""
 
     process: ProcessData
     hosts: str

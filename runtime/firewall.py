@@ -1,0 +1,102 @@
+"""The packet filter rules that let steps out and keep them apart: one table of ours in nftables, else iptables.
+
+    forward      step to step: dropped; new connections from outside to a step: dropped
+    postrouting  from the pool's subnet to anywhere else: masqueraded
+
+A host whose iptables drops what it forwards (dockerd sets that policy) also gets two accepting rules there,
+since a drop in one base chain of a hook is final whatever another accepts (nft(8), "verdict statements").
+Applying is idempotent and atomic; it is done once a build, so rules that someone flushed come back.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from runtime.host import Unsupported
+
+_NFT = """
+add table ip {table}
+flush table ip {table}
+table ip {table} {{
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    iifname "{prefix}*" oifname "{prefix}*" drop
+    oifname "{prefix}*" ct state new drop
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {subnet} oifname != "{prefix}*" masquerade
+  }}
+}}
+"""
+_REMEDY = "install nftables, or use --network=host"
+
+
+def apply(*, table: str, prefix: str, subnet: str) -> None:
+    """Make the rules for interfaces called `prefix`N with addresses of `subnet`."""
+    if shutil.which("nft"):
+        _run(["nft", "-f", "-"], _NFT.format(table=table, prefix=prefix, subnet=subnet))
+    elif shutil.which("iptables"):
+        _apply_iptables(prefix, subnet)
+    else:
+        raise Unsupported("there is neither nft nor iptables to let a step's packets out", _REMEDY)
+    _accept_forwarding(prefix)
+
+
+def remove(*, table: str, prefix: str, subnet: str) -> None:
+    """Take the rules away again; those that are not there are fine."""
+    if shutil.which("nft"):
+        subprocess.run(["nft", "delete", "table", "ip", table], capture_output=True, check=False)
+    for program in _iptables_programs():
+        for rule in (*_forward_rules(prefix), *_own_rules(prefix, subnet)):
+            subprocess.run([program, *_with("-D", rule)], capture_output=True, check=False)
+
+
+def _apply_iptables(prefix: str, subnet: str) -> None:
+    for rule in _own_rules(prefix, subnet):
+        _ensure("iptables", rule)
+
+
+def _accept_forwarding(prefix: str) -> None:
+    for program in _iptables_programs():
+        listed = subprocess.run([program, "-S", "FORWARD"], capture_output=True, text=True, check=False)
+        if "-P FORWARD DROP" in listed.stdout:
+            for rule in _forward_rules(prefix):
+                _ensure(program, rule)
+
+
+def _iptables_programs() -> list[str]:
+    return [program for program in ("iptables", "iptables-legacy") if shutil.which(program)]
+
+
+def _own_rules(prefix: str, subnet: str) -> list[list[str]]:
+    """Inserted first to last, so the last one stands first."""
+    return [
+        ["-t", "nat", "POSTROUTING", "-s", subnet, "!", "-o", f"{prefix}+", "-j", "MASQUERADE"],
+        ["-t", "filter", "FORWARD", "-o", f"{prefix}+", "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"],
+        ["-t", "filter", "FORWARD", "-i", f"{prefix}+", "-o", f"{prefix}+", "-j", "DROP"],
+    ]
+
+
+def _forward_rules(prefix: str) -> list[list[str]]:
+    return [
+        ["-t", "filter", "FORWARD", "-i", f"{prefix}+", "!", "-o", f"{prefix}+", "-j", "ACCEPT"],
+        ["-t", "filter", "FORWARD", "-o", f"{prefix}+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
+    ]
+
+
+def _with(verb: str, rule: list[str]) -> list[str]:
+    return ["-w", *rule[:2], verb, *rule[2:]]
+
+
+def _ensure(program: str, rule: list[str]) -> None:
+    if subprocess.run([program, *_with("-C", rule)], capture_output=True, check=False).returncode:
+        _run([program, *_with("-I", rule)], "")
+
+
+def _run(argv: list[str], text: str) -> None:
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        cause = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise Unsupported(f"{argv[0]} cannot let a step's packets out: {cause}", _REMEDY)
