@@ -300,5 +300,3 @@ def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
 
 def _shown(name: bytes) -> str:
     return repr(name[:200].decode("utf-8", "backslashreplace"))
-
-

@@ -5,7 +5,6 @@ A name that is not there becomes 0 with a warning, as BuildKit does silently; a 
 
 from __future__ import annotations
 
-from builder.errors import NotFoundError
 from builder.fs.ownership import lookup_chown
 from builder.fs.tree import Tree
 from grammar.diagnostics import Diagnostic
@@ -13,10 +12,8 @@ from grammar.diagnostics import Diagnostic
 
 def owner_of(spec: str, users: Tree, warnings: list[Diagnostic], what: str = "--chown") -> tuple[int, int]:
     """The (uid, gid) of `user[:group]`."""
-    try:
-        identity = lookup_chown(users, spec)
-    except NotFoundError as error:
-        message = f"{what}={spec}: {error.message}; root is the owner instead"
-        warnings.append(Diagnostic("unknown-owner", message, help=error.help, severity="warning"))
-        return 0, 0
-    return identity.uid, identity.gid
+    owner = lookup_chown(users, spec)
+    for name in owner.unknown:
+        message = f"{what}={spec}: the stage's root filesystem has no {name!r} in /etc/passwd or /etc/group; root is the owner instead"
+        warnings.append(Diagnostic("unknown-owner", message, help="create it in an earlier RUN, or give numeric ids", severity="warning"))
+    return owner.uid, owner.gid
