@@ -13,6 +13,7 @@ from typing import Protocol
 
 from builder.fs.diff import Changes, changes, prune_upper
 from builder.fs.tree import StackTree
+from builder.snapshot.unpacking import like_root
 from builder.store.layertable import LayerId
 from builder.store.removal import remove_tree
 from builder.store.space import guard_space
@@ -63,7 +64,7 @@ class Draft:
         """What the draft stands on."""
         with guard_space(directory):
             os.mkdir(self.upper, 0o755)
-            _like_root(self.upper, self.lower)
+            like_root(self.upper, self.lower)
         self.tree = StackTree((self.upper, *lowers), opaque_xattr)
         """The merged view, the draft's own changes included."""
 
@@ -85,7 +86,7 @@ class Draft:
             if self._copies is not None and self._copy is not None:
                 self._copies.collect(self._copy, self.lower, self.upper)
             changed = changes(self.upper, self.lower, self._opaque_xattr)
-            self.changed = bool(changed.entries)
+            self.changed = not changed.empty
             if self.changed:
                 prune_upper(self.upper, changed)
             layer = self._commit(self.upper, changed, note)
@@ -102,13 +103,3 @@ class Draft:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _like_root(upper: str, lower: StackTree) -> None:
-    """The root directory of the upper layer is the one that a process sees, so it takes after what it covers."""
-    root = lower.lstat("")
-    if root is None:
-        return
-    os.chown(upper, root.uid, root.gid)
-    os.chmod(upper, root.mode)
-    os.utime(upper, ns=(root.mtime_ns, root.mtime_ns))

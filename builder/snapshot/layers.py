@@ -188,7 +188,7 @@ class Layers:
         return path if inserted else None
 
     def _add_built(self, stack: tuple[LayerId, ...], directory: str, changed: Changes, note: str) -> LayerId:
-        if not changed.entries:
+        if changed.empty:
             return EMPTY
         layer = LayerId("built-" + secrets.token_hex(8))
         size = sum(disk_size(entry.size) if entry.kind == "file" else disk_size(1) for entry in changed.entries)

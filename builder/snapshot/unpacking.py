@@ -133,6 +133,8 @@ class Unpacker:
             with self._store.blobs.open(descriptor.digest) as reader:
                 unpacked = unpack(decompress(reader), target, lower, self._opaque_xattr, self._limits)
                 reader.drain()
+            if isinstance(lower, LaterTree):
+                lower.settle_root(target)
             if record.diff_id is not None and unpacked.diff_id != record.diff_id:
                 raise CorruptionError(
                     "layer-diff-id",
@@ -165,8 +167,16 @@ def fetched(store: Store, fetch: BlobFetcher, record: LayerRecord) -> Descriptor
     return record.blobs[0]
 
 
+_UNSET_NS = 1_234_567_891
+"""A time that no archive gives its root: the root's metadata are still to be taken from below."""
+
+
 class LaterTree:
-    """A tree that is there once somebody asks for it; see builder.fs.tree.Tree."""
+    """A tree that is there once somebody asks for it; see builder.fs.tree.Tree.
+
+    Every layer asks for the root at once, but few for anything else; so the root is answered without waiting,
+    with a time that tells afterwards whether the layer had a root entry of its own.
+    """
 
     def __init__(self, make: Callable[[], StackTree]) -> None:
         self._make = make
@@ -177,8 +187,13 @@ class LaterTree:
             self._tree = self._make()
         return self._tree
 
+    def settle_root(self, target: str) -> None:
+        """Gives an unpacked directory the root metadata from below, unless its archive had some."""
+        if os.stat(target).st_mtime_ns == _UNSET_NS:
+            like_root(target, self._now())
+
     def lstat(self, path: str) -> Entry | None:
-        return self._now().lstat(path)
+        return self._now().lstat(path) if path else Entry("", "dir", 0o755, mtime_ns=_UNSET_NS)
 
     def names(self, path: str) -> tuple[str, ...]:
         return self._now().names(path)
@@ -191,3 +206,13 @@ class LaterTree:
 
     def identity(self, path: str) -> tuple[int, int] | None:
         return self._now().identity(path)
+
+
+def like_root(directory: str, lower: StackTree) -> None:
+    """The root directory of the topmost layer is the one that a process sees, so it takes after what it covers."""
+    root = lower.lstat("")
+    if root is None:
+        return
+    os.chown(directory, root.uid, root.gid)
+    os.chmod(directory, root.mode)
+    os.utime(directory, ns=(root.mtime_ns, root.mtime_ns))

@@ -205,6 +205,24 @@ class DirectoryBlobs(_Shared):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(digest))
 
+    def delete_unused(self, digest: Digest, used_ns: int) -> bool:
+        """Deletes a blob that was not touched since `used_ns`; False when it was, or is not there.
+
+        A touch between look and unlink would be lost, so it is renamed first, then looked at, and put back if touched.
+        """
+        path, aside = self.path(digest), os.path.join(self._ingest, secrets.token_hex(8))
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return False
+        if os.stat(aside).st_mtime_ns <= used_ns:
+            os.unlink(aside)
+            return True
+        with contextlib.suppress(FileExistsError):  # written anew meanwhile
+            os.link(aside, path)
+        os.unlink(aside)
+        return False
+
     def digests(self) -> Iterator[Digest]:
         for name in sorted(os.listdir(self._directory)):
             if len(name) == 64:

@@ -81,9 +81,9 @@ def sweep(work: Path) -> int:
     return dead
 
 
-def oldest_living(work: Path) -> int | None:
-    """When the oldest lease whose owner lives began; None when there is none."""
-    dead = set()
+def oldest_living(work: Path, besides: Lease | None = None) -> int | None:
+    """When the oldest lease whose owner lives began; None when there is none, not counting one's own."""
+    dead = {besides.directory.name + _LOCK} if besides is not None else set()
     for path, fd in _dead(work):
         dead.add(path.name)
         os.close(fd)
