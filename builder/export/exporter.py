@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Means(msgspec.Struct, frozen=True):
     """What exporters work with. `created` (RFC 3339) dates the index entries of archives; None leaves them undated.
 
-    `stdout` is the stream for `dest=-`; `engine` is the address of a docker engine (DOCKER_HOST's form);
-    `registry` makes the client when it is first needed; `platform_split` is whether several platforms are built.
+    `epoch` is SOURCE_DATE_EPOCH in seconds; `stdout` is the stream for `dest=-`; `engine` is the address of a
+    docker engine (DOCKER_HOST's form); `registry` makes the client when it is first needed.
     """
 
     blobs: BlobStore
@@ -34,6 +34,7 @@ class Means(msgspec.Struct, frozen=True):
     registry: Callable[[], Registry] | None = None
     names: tuple[Reference, ...] = ()
     created: str | None = None
+    epoch: int | None = None
     stdout: BinaryIO | None = None
     engine: str = "unix:///var/run/docker.sock"
 

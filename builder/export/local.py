@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -48,12 +48,13 @@ class LocalExporter:
     def export(self, result: BuildResult) -> Exported:
         check_split(self._spec, result)
         skipped: list[str] = []
+        epoch = self._means.epoch if self._spec.epoch is None else self._spec.epoch
         with guard_space(self._dest.parent):
             try:
                 for prefix, tree in trees(result.images, self._means.layers, self._spec.platform_split):
                     target = self._dest / prefix if prefix else self._dest
                     target.mkdir(parents=True, exist_ok=True)
-                    skipped += write_files(target, tree, delete=self._spec.delete)
+                    skipped += write_files(target, tree, epoch=epoch, delete=self._spec.delete)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -65,11 +66,11 @@ class LocalExporter:
         return Exported(f"wrote the files to {self._dest}", notes)
 
 
-def write_files(target: Path, tree: Tree, *, delete: bool) -> list[str]:
+def write_files(target: Path, tree: Tree, *, epoch: int | None = None, delete: bool = False) -> list[str]:
     """Copy a tree into a directory; returns the device nodes that could not be made."""
     writer = _Writer(target, tree)
     try:
-        for entry in entries_of(tree):
+        for entry in entries_of(tree, epoch):
             writer.add(entry)
         writer.finish()
         if delete:
@@ -154,10 +155,8 @@ class _Writer:
             _clear(fd, name, keep_directory=False)
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         except BaseException:
-            try:
+            with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=fd)
-            except FileNotFoundError:
-                pass
             raise
 
     def _link(self, first: str, fd: int, temporary: bytes) -> None:

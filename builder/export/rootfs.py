@@ -12,15 +12,20 @@ from builder.image.model import Image
 from builder.snapshot.layers import Layers
 
 
-def entries_of(tree: Tree) -> Iterator[Entry]:
-    """Every entry below the root, xattrs filled; sockets are passed over, as in layers."""
+def entries_of(tree: Tree, epoch: int | None = None) -> Iterator[Entry]:
+    """Every entry below the root, xattrs filled; sockets are passed over, as in layers.
+
+    With an epoch (in seconds) every time is that (BuildKit exporter/local/fs.go).
+    """
     first_names: dict[tuple[int, int], str] = {}
-    pending = [name for name in reversed(tree.names(""))]
+    pending = list(reversed(tree.names("")))
     while pending:
         path = pending.pop()
         entry = tree.lstat(path)
         if entry is None or entry.kind == "socket":
             continue
+        if epoch is not None:
+            entry = msgspec.structs.replace(entry, mtime_ns=epoch * 10**9)
         if entry.kind == "dir":
             pending.extend(below(path, name) for name in reversed(tree.names(path)))
         else:

@@ -32,10 +32,11 @@ class TarExporter:
         check_split(self._spec, result)
         with open_sink(self._dest, self._means.stdout) as write:
             writer = TarWriter(write)
+            epoch = self._means.epoch if self._spec.epoch is None else self._spec.epoch
             for prefix, tree in trees(result.images, self._means.layers, self._spec.platform_split):
                 if prefix:
                     writer.add(Entry(prefix, "dir", 0o755))
-                write_tree(writer, tree, f"{prefix}/" if prefix else "", self._spec.epoch if self._spec.rewrite_timestamp else None)
+                write_tree(writer, tree, f"{prefix}/" if prefix else "", epoch)
             writer.close()
         return Exported(f"wrote {self._dest}" if self._dest != "-" else "wrote the files to standard output")
 
@@ -49,13 +50,11 @@ def check_split(spec: OutputSpec, result: BuildResult) -> None:
 
 
 def write_tree(writer: TarWriter, tree: Tree, prefix: str, epoch: int | None) -> None:
-    """All entries of a tree under a prefix; times later than `epoch` become it."""
-    for entry in entries_of(tree):
+    """All entries of a tree under a prefix."""
+    for entry in entries_of(tree, epoch):
         moved = msgspec.structs.replace(
             entry, path=prefix + entry.path, link=prefix + entry.link if entry.kind == "hardlink" else entry.link
         )
-        if epoch is not None and moved.mtime_ns > epoch * 10**9:
-            moved = msgspec.structs.replace(moved, mtime_ns=epoch * 10**9)
         if moved.kind != "file" or not moved.size:
             writer.add(moved)
             continue
