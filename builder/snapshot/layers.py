@@ -158,6 +158,23 @@ class Layers:
         self.hold((layer,))
         self._packer.start(layer, compression, level)
 
+    def clamped(self, layer: LayerId, stack: Sequence[LayerId], epoch: int, compression: Compression, level: int | None) -> LayerId:
+        """The layer with no file time after `epoch` (seconds): a layer of its own that stands on `stack`; made once."""
+        if layer == EMPTY:
+            return layer
+        name = LayerId(f"{layer}-at-{epoch}")
+        if self._table.get(name) is not None and self.hold((name,)):
+            return name
+        self.directories((*stack, layer))  # the directory is what gets packed: unpacked again if it was collected
+        with guard_space(self._store.root):
+            descriptor, diff_id = self._packer.clamp(self.record(layer), epoch * 10**9, compression, level)
+        now = self._store.now()
+        record = LayerRecord(name, "built", diff_id, (descriptor,), None, None, 0, now, now, f"{self.record(layer).note} at {epoch}", stack_digest(stack))
+        with self._store.index.database.transaction():
+            self._table.add(record, parents=self._parents(tuple(stack)))
+        self.hold((name,))
+        return name
+
     def close(self) -> None:
         """Waits for the packing that runs, forgets the packing that waits."""
         self._packer.close()
@@ -191,7 +208,7 @@ class Layers:
         if changed.empty:
             return EMPTY
         layer = LayerId("built-" + secrets.token_hex(8))
-        size = sum(disk_size(entry.size) if entry.kind == "file" else disk_size(1) for entry in changed.entries)
+        size = disk_size(1) + sum(disk_size(entry.size) if entry.kind == "file" else disk_size(1) for entry in changed.entries)
         now = self._store.now()
         kind: LayerKind = "built"
 

@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from msgspec import structs
+
 from builder.errors import CorruptionError
 from builder.fs.compress import decompress
+from builder.fs.entries import Entry
 from builder.fs.pack import pack, repack
 from builder.fs.scan import layer_entries
 from builder.oci.digest import DiffID
@@ -50,6 +53,10 @@ class Packer:
             started.result()
         return self._find(self._record(layer), compression, force) or self._locked(layer, compression, level, force)
 
+    def clamp(self, record: LayerRecord, epoch_ns: int, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
+        """Another layer's blob: this one's files, with no mtime after `epoch_ns` (BuildKit's rewrite-timestamp)."""
+        return self._pack(record, compression, level, lambda entry: structs.replace(entry, mtime_ns=min(entry.mtime_ns, epoch_ns)))
+
     def close(self) -> None:
         """Waits for what runs."""
         if self._pool is not None:
@@ -83,10 +90,13 @@ class Packer:
             return self._pack(record, compression, level)
         return self._repack(record, compression, level)
 
-    def _pack(self, record: LayerRecord, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
+    def _pack(
+        self, record: LayerRecord, compression: Compression, level: int | None, change: Callable[[Entry], Entry] | None = None
+    ) -> tuple[Descriptor, DiffID]:
         with self._store.blobs.writer() as writer:
             entries = layer_entries(str(self._store.root / "layers" / record.dir), self._opaque_xattr) if record.dir else ()
-            packed = pack(entries, compression, level, writer.write)
+            changed = ((change(entry), opener) for entry, opener in entries) if change else entries
+            packed = pack(changed, compression, level, writer.write)
             digest, size = writer.commit(packed.digest)
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
 
