@@ -45,6 +45,8 @@ def _by_content(operation: Operation) -> Operation:
         sources = tuple(msgspec.structs.replace(source, paths=()) for source in operation.sources)
         return msgspec.structs.replace(operation, sources=sources)
     if isinstance(operation, RunAction):
-        mounts = tuple(msgspec.structs.replace(mount, source="/") if mount.__struct_config__.tag == "bind" else mount for mount in operation.mounts)
+        mounts = tuple(
+            msgspec.structs.replace(mount, source="/") if mount.__struct_config__.tag == "bind" else mount for mount in operation.mounts
+        )
         return msgspec.structs.replace(operation, mounts=mounts)
     return operation

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli.errors import run_guarded
+from builder.cli.errors import run_command
 from builder.cli.settings import Environment, read_environment
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ Examples:
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of the image.")
 @click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="An annotation of the manifest or index.")
 @click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="The platform; several give an index.")
-@click.option("--build-context", "contexts", multiple=True, metavar="NAME=VALUE", help="A further context: a path, docker-image://, oci-layout://, a git or http URL.")
+@click.option(
+    "--build-context",
+    "contexts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A further context: a path, docker-image://, oci-layout://, a git or http URL.",
+)
 @click.option("--no-cache", is_flag=True, help="Run every step.")
 @click.option("--no-cache-filter", multiple=True, metavar="STAGE", help="Run every step of these stages.")
 @click.option("--pull", is_flag=True, help="Ask the registry for every base, whatever the store has.")
@@ -51,7 +57,14 @@ Examples:
 @click.option("--allow", multiple=True, metavar="ENTITLEMENT", help="network.host or security.insecure.")
 @click.option("--secret", "secrets", multiple=True, metavar="id=NAME[,src=FILE|env=VAR]", help="A secret for RUN --mount=type=secret.")
 @click.option("--ssh", multiple=True, metavar="default|ID[=SOCKET]", help="An ssh agent for RUN --mount=type=ssh.")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="type=…,dest=…", help="oci, docker, local, tar, registry or image; - for standard output.")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="type=…,dest=…",
+    help="oci, docker, local, tar, registry or image; - for standard output.",
+)
 @click.option("--push", is_flag=True, help="Push the image: -o type=registry.")
 @click.option("--load", is_flag=True, help="Keep the image in the local store: -o type=image.")
 @click.option("--iidfile", metavar="FILE", help="Write the image's id to a file.")
@@ -63,18 +76,13 @@ Examples:
 @click.option("--call", metavar="METHOD[,format=json]", help="build, check, outline or targets.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
-def build(**options: Any) -> None:
+def build(**options: Any) -> int:
     """Build an image from a Dockerfile."""
-    env = read_environment()
-    code = run_guarded(lambda: execute(options, env))
-    if code:
-        raise SystemExit(code)
+    return execute(options, read_environment())
 
 
 def main() -> None:
     """The entry point of the script `build`."""
-    from builder.cli.errors import run_command
-
     sys.exit(run_command(build, "build"))
 
 

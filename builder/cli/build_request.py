@@ -26,7 +26,9 @@ def make_request(options: dict[str, Any], env: Environment) -> BuildRequest:
         allow = (*allow, "network.host")
     for name in allow:
         if name not in ("network.host", "security.insecure"):
-            raise UsageError("bad-entitlement", f"--allow {name!r} is not an entitlement", help="the entitlements are network.host and security.insecure")
+            raise UsageError(
+                "bad-entitlement", f"--allow {name!r} is not an entitlement", help="the entitlements are network.host and security.insecure"
+            )
     return BuildRequest(
         context=options["context"],
         dockerfile=options["dockerfile"],
@@ -79,5 +81,3 @@ def _resources(options: dict[str, Any]) -> Resources:
         pids=options["pids_limit"],
         cgroup_parent=options["cgroup_parent"],
     )
-
-

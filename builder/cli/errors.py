@@ -6,6 +6,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from builder.errors import LayerwrightError
 from grammar.diagnostics import Diagnostic, DockerfileError, render
@@ -40,6 +41,16 @@ def run_guarded(command: Callable[[], int | None]) -> int:
     except Exception as error:
         print(_report_bug(error), file=sys.stderr)
         return BUG
+
+
+def run_command(command: Any, name: str) -> int:
+    """Runs a click command with the process's arguments; for entry points."""
+
+    def call() -> int:
+        result = command.main(prog_name=name, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+
+    return run_guarded(call)
 
 
 def describe(error: LayerwrightError) -> str:

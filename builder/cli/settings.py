@@ -94,5 +94,9 @@ def parse_epoch(text: str | None) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 40:
-        raise UsageError("bad-epoch", f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds", help="set it to seconds since 1970, as `git log -1 --pretty=%ct` prints")
+        raise UsageError(
+            "bad-epoch",
+            f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds",
+            help="set it to seconds since 1970, as `git log -1 --pretty=%ct` prints",
+        )
     return int(text)

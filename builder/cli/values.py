@@ -53,7 +53,11 @@ def parse_hosts(items: Iterable[str]) -> tuple[tuple[str, str], ...]:
         name, separator, address = item.partition("=") if "=" in item else item.partition(":")
         address = address.removeprefix("[").removesuffix("]")
         if not name or not separator or not address:
-            raise UsageError("bad-host", f"--add-host {item!r} is not a host and an address", help="write --add-host NAME:ADDRESS, as db:10.0.0.7 or gateway:host-gateway")
+            raise UsageError(
+                "bad-host",
+                f"--add-host {item!r} is not a host and an address",
+                help="write --add-host NAME:ADDRESS, as db:10.0.0.7 or gateway:host-gateway",
+            )
         hosts.append((name, address))
     return tuple(hosts)
 
@@ -73,7 +77,9 @@ def parse_secrets(items: Iterable[str], env: Environment) -> dict[str, SecretFil
             variable = identity
         if variable is not None:
             if variable not in env.variables:
-                raise UsageError("bad-secret", f"--secret {identity}: the variable {variable} is not set", help="export it, or name a file with src=")
+                raise UsageError(
+                    "bad-secret", f"--secret {identity}: the variable {variable} is not set", help="export it, or name a file with src="
+                )
             secrets[identity] = SecretValue(env.variables[variable].encode("utf-8", "surrogateescape"))
         else:
             secrets[identity] = SecretFile(_absolute(source or identity, env))
@@ -87,7 +93,11 @@ def parse_ssh(items: Iterable[str], env: Environment) -> dict[str, str]:
         identity, _, path = item.partition("=")
         path = path or env.get("SSH_AUTH_SOCK") or ""
         if not path:
-            raise UsageError("bad-ssh", f"--ssh {item}: no agent, for SSH_AUTH_SOCK is not set", help="start one with `eval $(ssh-agent)` and ssh-add, or name a socket: --ssh default=SOCKET")
+            raise UsageError(
+                "bad-ssh",
+                f"--ssh {item}: no agent, for SSH_AUTH_SOCK is not set",
+                help="start one with `eval $(ssh-agent)` and ssh-add, or name a socket: --ssh default=SOCKET",
+            )
         agents[identity or "default"] = _absolute(path, env)
     return agents
 

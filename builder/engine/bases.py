@@ -84,5 +84,9 @@ def _base(reference: str, found: tuple[Resolved, str]) -> BaseImage:
     resolved, origin = found
     config = resolved.config
     if len(config.rootfs.diff_ids) != len(resolved.manifest.layers):
-        raise CorruptionError("image-layers", f"the manifest of {reference} names {len(resolved.manifest.layers)} layers and its config {len(config.rootfs.diff_ids)}", help="push the image again")
+        raise CorruptionError(
+            "image-layers",
+            f"the manifest of {reference} names {len(resolved.manifest.layers)} layers and its config {len(config.rootfs.diff_ids)}",
+            help="push the image again",
+        )
     return BaseImage(reference, resolved.root.digest, config, resolved.manifest.layers, config.rootfs.diff_ids, origin)

@@ -50,7 +50,9 @@ class BuildOutcome(msgspec.Struct, frozen=True):
     cached: int
 
 
-def run_build(request: BuildRequest, settings: WorkshopSettings, listener: Listener | None = None, cancel: threading.Event | None = None) -> BuildOutcome:
+def run_build(
+    request: BuildRequest, settings: WorkshopSettings, listener: Listener | None = None, cancel: threading.Event | None = None
+) -> BuildOutcome:
     """Build, and write the outputs; raises LayerwrightError or DockerfileError. Events go to `listener`."""
     told = listener or Silent()
     clock = system_clock(request.epoch)
@@ -129,13 +131,18 @@ class _Build:
         solver = Solver(plan.graph, operations, cache, cache, self._listener, self._clock, jobs=jobs, cancel=self._cancel)
         return solver.solve(plan.target)
 
-    def _finish(self, plans: list[BuildPlan], solutions: list[Solution], outputs: tuple[Output, ...], dockerfile: Dockerfile) -> BuildOutcome:
+    def _finish(
+        self, plans: list[BuildPlan], solutions: list[Solution], outputs: tuple[Output, ...], dockerfile: Dockerfile
+    ) -> BuildOutcome:
         shop = self._shop
         results: dict[ImageOptions, BuildResult] = {}
 
         def result_for(options: ImageOptions) -> BuildResult:
             if options not in results:
-                images = tuple(assemble(plan, solution, shop.layers, shop.store.blobs, options) for plan, solution in zip(plans, solutions, strict=True))
+                images = tuple(
+                    assemble(plan, solution, shop.layers, shop.store.blobs, options)
+                    for plan, solution in zip(plans, solutions, strict=True)
+                )
                 several = len(images) > 1 or self._request.build_args.get("BUILDKIT_MULTI_PLATFORM") == "1"
                 results[options] = combine_images(images, shop.store.blobs, options, index=several)
             return results[options]

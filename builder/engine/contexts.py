@@ -6,7 +6,7 @@ import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -36,21 +36,23 @@ class OpenedContexts(msgspec.Struct, frozen=True):
 def open_contexts(request: BuildRequest, remote: Remote, stack: ExitStack) -> OpenedContexts:
     """Open all; what has to be unpacked or cloned lives as long as `stack`. Raises LayerwrightError."""
     if request.context == "-" and request.dockerfile == "-":
-        raise UsageError("stdin-twice", "the context and the Dockerfile cannot both come from standard input", help="put one of them in a file")
+        raise UsageError(
+            "stdin-twice", "the context and the Dockerfile cannot both come from standard input", help="put one of them in a file"
+        )
     inside = _path_in_context(request)
     stdin_text: bytes | None = None
     if request.context == "-":
         opened = remote.unpack_stream(_stdin(request), stack, MAX_DOCKERFILE)
         tree: Tree
         if isinstance(opened, bytes):
-            tree, stdin_text = EmptyTree, opened
+            tree, stdin_text = EmptyTree(), opened
         else:
             tree = with_ignore(opened, inside)
     elif is_git_url(request.context) or request.context.startswith("github.com/"):
         tree = remote.git_context(request.context)
     elif _HTTP.match(request.context):
         fetched = remote.http_context(request.context, stack, MAX_DOCKERFILE)
-        tree = EmptyTree if isinstance(fetched, bytes) else fetched
+        tree = EmptyTree() if isinstance(fetched, bytes) else fetched
         stdin_text = fetched if isinstance(fetched, bytes) else None
     else:
         tree = open_directory(request.context, dockerfile=inside)
@@ -85,11 +87,15 @@ def _dockerfile(request: BuildRequest, tree: Tree, inside: str | None, given: by
             with Path(request.dockerfile).open("rb") as stream:
                 return request.dockerfile, stream.read(MAX_DOCKERFILE)
         except OSError as error:
-            raise NotFoundError("dockerfile-not-found", f"the Dockerfile {request.dockerfile!r} cannot be read: {error.strerror}", help="-f is relative to where you are, not to the context") from None
+            raise NotFoundError(
+                "dockerfile-not-found",
+                f"the Dockerfile {request.dockerfile!r} cannot be read: {error.strerror}",
+                help="-f is relative to where you are, not to the context",
+            ) from None
     return read_dockerfile(tree, inside)
 
 
-def _stdin(request: BuildRequest):  # type: ignore[no-untyped-def]
+def _stdin(request: BuildRequest) -> BinaryIO:
     if request.stdin is None:
         raise UsageError("no-stdin", "there is no standard input to read from")
     return request.stdin

@@ -15,7 +15,8 @@ PARSED = 1
 
 def parse_cached(text: bytes, name: str, index: Index) -> Dockerfile:
     """The typed tree; a text seen before is taken from the index and needs no parser. Raises DockerfileError."""
-    key = f"parsed/{PARSED}/{hashlib.sha256(name.encode() + b'\0' + text).hexdigest()}"
+    content = hashlib.sha256(b"\0".join((name.encode("utf-8", "surrogateescape"), text))).hexdigest()
+    key = f"parsed/{PARSED}/{content}"
     known = index.get_setting(key)
     if known is not None:
         try:

@@ -54,7 +54,12 @@ class Output(msgspec.Struct, frozen=True):
             listener.on_event(ExportFinished(time=ended, id=identity, duration_ns=ended - started, error=error.message))
             raise
         ended = clock.now_ns()
-        details = (f"manifest {result.descriptor.digest}", *(f"naming to {name.familiar}" for name in self.names), exported.message, *exported.notes)
+        details = (
+            f"manifest {result.descriptor.digest}",
+            *(f"naming to {name.familiar}" for name in self.names),
+            exported.message,
+            *exported.notes,
+        )
         listener.on_event(ExportFinished(time=ended, id=identity, duration_ns=ended - started, details=details))
         return result
 

@@ -45,8 +45,7 @@ class Workshop:
     def __enter__(self) -> Workshop:
         with contextlib.ExitStack() as stack:
             self.store = stack.enter_context(Store.open(self._settings.root))
-            mode = "overlay" if self._settings.overlay else "copy"
-            self.layers = stack.enter_context(Layers(self.store, self, mode=mode, xattr_prefix=self._settings.xattr_prefix))
+            self.layers = stack.enter_context(Layers(self.store, self, xattr_prefix=self._settings.xattr_prefix))
             self._stack = stack.pop_all()
         return self
 

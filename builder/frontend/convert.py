@@ -94,7 +94,15 @@ class Converter:
         if state.base is not None:
             return msgspec.structs.replace(state.base.config, config=config, author=state.author, created=None, history=None)
         platform = state.platform
-        return ImageConfig(architecture=platform.architecture, os=platform.os, variant=platform.variant, os_version=platform.os_version, os_features=platform.os_features or None, author=state.author, config=config)
+        return ImageConfig(
+            architecture=platform.architecture,
+            os=platform.os,
+            variant=platform.variant,
+            os_version=platform.os_version,
+            os_features=platform.os_features or None,
+            author=state.author,
+            config=config,
+        )
 
     # -- stages ---------------------------------------------------------------------------------------
 
@@ -102,7 +110,13 @@ class Converter:
         if stage.index in self._built:
             return self._built[stage.index]
         if stage.index in self._open:
-            raise LayerwrightError("circular-stage", f"circular dependency detected on stage: {stage.title}", span=stage.begin.span, source=self._expander.source, help="a stage cannot copy from itself")
+            raise LayerwrightError(
+                "circular-stage",
+                f"circular dependency detected on stage: {stage.title}",
+                span=stage.begin.span,
+                source=self._expander.source,
+                help="a stage cannot copy from itself",
+            )
         self._open.append(stage.index)
         state = self._begin(stage)
         triggers = state.config.on_build or ()
@@ -123,7 +137,12 @@ class Converter:
         platform = self._platform(node)
         name = self._expander.word(node.image, self._globals)
         if not name.strip():
-            raise self._expander.error("blank-base", f"the base name {node.image.text!r} is blank once its variables are resolved", node.image, "give the ARG a default before the first FROM, or pass --build-arg")
+            raise self._expander.error(
+                "blank-base",
+                f"the base name {node.image.text!r} is blank once its variables are resolved",
+                node.image,
+                "give the ARG a default before the first FROM, or pass --build-arg",
+            )
         context = self._named_context(name, platform) or (self._named_context(stage.name, platform) if stage.name else None)
         parent = None if context else self._stages.newest_before(name, stage.index)
         if parent is not None:
@@ -143,7 +162,12 @@ class Converter:
             return self._settings.platform
         text = self._expander.word(node.platform, self._globals)
         if not text:
-            raise self._expander.error("blank-platform", f"--platform={node.platform.text} is empty once its variables are resolved", node.platform, "name a platform, as linux/amd64")
+            raise self._expander.error(
+                "blank-platform",
+                f"--platform={node.platform.text} is empty once its variables are resolved",
+                node.platform,
+                "name a platform, as linux/amd64",
+            )
         try:
             return parse_platform(text)
         except LayerwrightError as error:
@@ -159,7 +183,9 @@ class Converter:
         scratch = self._graph.add(Scratch(), (), Label("scratch"))
         files = self._graph.add(ContextSource(name), (), Label(f"context {name}"))
         action = CopyAction(sources=(CopyFrom(1, ("/",), zero_owner=True),), destination="/")
-        vertex = self._graph.add(action, (scratch, files), Label(f"FROM {name}", stage.title, None, stage.begin.span, self._expander.source))
+        vertex = self._graph.add(
+            action, (scratch, files), Label(f"FROM {name}", stage.title, None, stage.begin.span, self._expander.source)
+        )
         state = StageState(stage, platform, vertex)
         state.config = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
         state.scope.set_env("PATH", DEFAULT_PATH)
@@ -214,14 +240,24 @@ class Converter:
         """The root a --from names: a named context, a stage above, or an image."""
         name = word.text
         if "$" in name:
-            raise self._expander.error("from-variable", "variables are not expanded in --from", word, "define a stage with FROM using the ARG, and copy from that stage")
+            raise self._expander.error(
+                "from-variable",
+                "variables are not expanded in --from",
+                word,
+                "define a stage with FROM using the ARG, and copy from that stage",
+            )
         context = self._named_context(name, state.platform)
         if isinstance(context, tuple):
             return self._graph.add(ContextSource(context[0]), (), Label(f"context {name}"))
         stage = None if context else self._stages.last_named(name)
         if stage is not None:
             if stage.index > state.stage.index:
-                raise self._expander.error("later-stage", f'cannot {verb} stage "{name}", it needs to be defined before current stage "{state.stage.title}"', word, f"move the stage of line {stage.begin.span.line} up")
+                raise self._expander.error(
+                    "later-stage",
+                    f'cannot {verb} stage "{name}", it needs to be defined before current stage "{state.stage.title}"',
+                    word,
+                    f"move the stage of line {stage.begin.span.line} up",
+                )
             return self._stage(stage).vertex
         if name == "scratch" and context is None:
             return self._graph.add(Scratch(), (), Label("scratch"))
@@ -237,7 +273,12 @@ class Converter:
         if near is None:
             return error
         line = next(stage.begin.span.line for stage in self._stages.stages if stage.name == near)
-        return self._expander.error("unknown-stage", f"--from={name} names no earlier stage, and there is no such image", word, f"did you mean `{near}` (line {line})?")
+        return self._expander.error(
+            "unknown-stage",
+            f"--from={name} names no earlier stage, and there is no such image",
+            word,
+            f"did you mean `{near}` (line {line})?",
+        )
 
     # -- instructions -----------------------------------------------------------------------------------
 
@@ -248,7 +289,13 @@ class Converter:
         try:
             node = parse_trigger(text, f"ONBUILD of {stage.begin.image.text}")
         except DockerfileError as error:
-            raise LayerwrightError(error.diagnostic.code, f"an ONBUILD trigger of the base image cannot be run: {error.diagnostic.message}", span=stage.begin.image.span, source=self._expander.source, help=f"the trigger is: {text}") from None
+            raise LayerwrightError(
+                error.diagnostic.code,
+                f"an ONBUILD trigger of the base image cannot be run: {error.diagnostic.message}",
+                span=stage.begin.image.span,
+                source=self._expander.source,
+                help=f"the trigger is: {text}",
+            ) from None
         state.position += 1
         try:
             self._apply(self._session, state, msgspec.structs.replace(node, span=stage.begin.span))

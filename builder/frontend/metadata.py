@@ -116,7 +116,9 @@ def entrypoint(session: Session, state: StageState, node: Entrypoint) -> None:
 def expose(session: Session, state: StageState, node: Expose) -> None:
     """EXPOSE: words may become several; sorted as written, then ranges spread."""
     written = sorted(text for word in node.ports for text in session.expander.words(word, state.scope.env))
-    ports = [port for text in written for port in parse_expose(text, lambda message, help=None: session.error(node, "bad-port", message, help))]
+    ports = [
+        port for text in written for port in parse_expose(text, lambda message, help=None: session.error(node, "bad-port", message, help))
+    ]
     exposed = dict(state.config.exposed_ports or {})
     exposed.update((port, {}) for port in ports)
     state.configure(exposed_ports=exposed)

@@ -39,7 +39,12 @@ def run(session: Session, state: StageState, node: Run) -> None:
         mounts.append(inline)
     network, insecure = _network(session, node), _security(session, node)
     if node.devices:
-        raise session.expander.error("device-unsupported", "RUN --device is not supported", node.devices[0], "bind the device's node with --security=insecure, where that is allowed")
+        raise session.expander.error(
+            "device-unsupported",
+            "RUN --device is not supported",
+            node.devices[0],
+            "bind the device's node with --security=insecure, where that is allowed",
+        )
     action = RunAction(
         argv=arguments,
         env=tuple(state.scope.env.items()),
@@ -81,21 +86,27 @@ def _network(session: Session, node: Run) -> Network:
             _entitled(session, node.network, "network.host")
             return "host"
         case other:
-            raise session.expander.error("bad-network", f"{other!r} is not a network mode", node.network, "the modes are default, none and host")
+            raise session.expander.error(
+                "bad-network", f"{other!r} is not a network mode", node.network, "the modes are default, none and host"
+            )
 
 
 def _security(session: Session, node: Run) -> bool:
     if node.security is None or node.security.text == "sandbox":
         return False
     if node.security.text != "insecure":
-        raise session.expander.error("bad-security", f"{node.security.text!r} is not a security mode", node.security, "the modes are sandbox and insecure")
+        raise session.expander.error(
+            "bad-security", f"{node.security.text!r} is not a security mode", node.security, "the modes are sandbox and insecure"
+        )
     _entitled(session, node.security, "security.insecure")
     return True
 
 
 def _entitled(session: Session, word: Word, name: str) -> None:
     if name not in session.settings.allow:
-        raise session.expander.error("not-allowed", f"this step needs {name}, which was not allowed", word, f"build with --allow {name}, if you trust the Dockerfile")
+        raise session.expander.error(
+            "not-allowed", f"this step needs {name}, which was not allowed", word, f"build with --allow {name}, if you trust the Dockerfile"
+        )
 
 
 def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexID], count: int) -> MountSpec:
@@ -105,7 +116,12 @@ def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexI
     except FlagError as error:
         raise session.expander.error("bad-mount", error.message, word, error.help) from None
     if spec.from_ is not None and "$" in word.text.partition("from=")[2].partition(",")[0]:
-        raise session.expander.error("mount-from-variable", "variables are not expanded in the from= of a mount", word, "define a stage with FROM using the ARG, and name that stage")
+        raise session.expander.error(
+            "mount-from-variable",
+            "variables are not expanded in the from= of a mount",
+            word,
+            "define a stage with FROM using the ARG, and name that stage",
+        )
     place = Word(spec.from_ or "", word.span)
     match spec.type:
         case "bind":
@@ -135,7 +151,9 @@ def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexI
             return _secret(session, state, spec, word)
         case "ssh":
             target = normalize_workdir(state.workdir, spec.target) if spec.target else f"/run/buildkit/ssh_agent.{count}"
-            return SshSpec(spec.id or "default", target, spec.required, 0o600 if spec.mode is None else spec.mode, spec.uid or 0, spec.gid or 0)
+            return SshSpec(
+                spec.id or "default", target, spec.required, 0o600 if spec.mode is None else spec.mode, spec.uid or 0, spec.gid or 0
+            )
 
 
 def _context_part(session: Session, state: StageState, word: Word, context: VertexID, source: str) -> VertexID:
@@ -143,7 +161,9 @@ def _context_part(session: Session, state: StageState, word: Word, context: Vert
     scratch = session.graph.add(Scratch(), (), Label("scratch"))
     literal = re.sub(r"([*?\[\]\\])", r"\\\1", source)
     action = CopyAction(sources=(CopyFrom(1, (literal,), zero_owner=True),), destination=source)
-    return session.graph.add(action, (scratch, context), Label(f"mount {source} of the context", state.stage.title, None, word.span, session.expander.source))
+    return session.graph.add(
+        action, (scratch, context), Label(f"mount {source} of the context", state.stage.title, None, word.span, session.expander.source)
+    )
 
 
 def _secret(session: Session, state: StageState, spec: MountFlags, word: Word) -> SecretSpec:
@@ -170,5 +190,3 @@ def _input(inputs: list[VertexID], root: VertexID) -> int:
         return inputs.index(root, 1)
     inputs.append(root)
     return len(inputs) - 1
-
-

@@ -56,7 +56,11 @@ class StageList(msgspec.Struct, frozen=True):
         if stage is None:
             near = suggest(name, [stage.name for stage in self.stages if stage.name])
             known = ", ".join(f"`{stage.name}`" for stage in self.stages if stage.name) or "none has a name"
-            raise UsageError("unknown-target", f"target stage {name!r} is not in {self.dockerfile.source.name}", help=f"did you mean `{near}`?" if near else f"the stages are: {known}")
+            raise UsageError(
+                "unknown-target",
+                f"target stage {name!r} is not in {self.dockerfile.source.name}",
+                help=f"did you mean `{near}`?" if near else f"the stages are: {known}",
+            )
         return stage
 
 
@@ -72,8 +76,16 @@ def split_stages(dockerfile: Dockerfile) -> StageList:
         elif isinstance(node, Arg):
             global_args.append(node)
         else:
-            raise LayerwrightError("no-stage", f"{node.keyword.upper()} stands before the first FROM", help="begin the stage with FROM; only ARG may come before it", span=node.keyword_span, source=dockerfile.source)
+            raise LayerwrightError(
+                "no-stage",
+                f"{node.keyword.upper()} stands before the first FROM",
+                help="begin the stage with FROM; only ARG may come before it",
+                span=node.keyword_span,
+                source=dockerfile.source,
+            )
     if not stages:
         raise LayerwrightError("no-stage", "the Dockerfile contains no stages to build", help="add a FROM line", source=dockerfile.source)
-    made = tuple(Stage(index, begin.alias.text.lower() if begin.alias else "", begin, tuple(nodes)) for index, (begin, nodes) in enumerate(stages))
+    made = tuple(
+        Stage(index, begin.alias.text.lower() if begin.alias else "", begin, tuple(nodes)) for index, (begin, nodes) in enumerate(stages)
+    )
     return StageList(dockerfile, tuple(global_args), made)

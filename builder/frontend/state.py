@@ -61,7 +61,14 @@ class StageState:
 class Session:
     """What all stages of one conversion share; `root_of` finds or builds the root named by a --from."""
 
-    def __init__(self, settings: FrontendSettings, graph: GraphBuilder, expander: Expander, global_args: dict[str, str], root_of: Callable[[StageState, Word, str], VertexID]) -> None:
+    def __init__(
+        self,
+        settings: FrontendSettings,
+        graph: GraphBuilder,
+        expander: Expander,
+        global_args: dict[str, str],
+        root_of: Callable[[StageState, Word, str], VertexID],
+    ) -> None:
         self.settings = settings
         self.graph = graph
         self.expander = expander
@@ -72,7 +79,9 @@ class Session:
         """The same session for text of another source (an ONBUILD trigger)."""
         return Session(self.settings, self.graph, expander, self.global_args, self.root_of)
 
-    def add(self, state: StageState, node: AnyInstruction, operation: Operation, inputs: tuple[VertexID, ...], name: str | None = None) -> VertexID:
+    def add(
+        self, state: StageState, node: AnyInstruction, operation: Operation, inputs: tuple[VertexID, ...], name: str | None = None
+    ) -> VertexID:
         """Add a vertex for an instruction of a stage."""
         ignore = self.settings.no_cache or state.stage.title.lower() in self.settings.no_cache_stages
         label = Label(name or node.text, state.stage.title, (state.position, state.steps), node.span, self.expander.source, ignore)

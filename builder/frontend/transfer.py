@@ -68,12 +68,21 @@ def _add_source(session: Session, state: StageState, node: Add, word: Word, chec
         return _Source(root, "/", False, False)
     if _HTTP.match(text):
         if checksum is not None and _CHECKSUM.match(checksum) is None:
-            raise session.expander.error("bad-checksum", f"{checksum!r} is not a checksum", node.checksum or word, "write sha256: and 64 hex digits")
+            raise session.expander.error(
+                "bad-checksum", f"{checksum!r} is not a checksum", node.checksum or word, "write sha256: and 64 hex digits"
+            )
         name = http_filename(text)
-        root = session.graph.add(HttpSource(text, name, checksum), (), Label(text, state.stage.title, None, node.span, session.expander.source))
+        root = session.graph.add(
+            HttpSource(text, name, checksum), (), Label(text, state.stage.title, None, node.span, session.expander.source)
+        )
         return _Source(root, "/" + name, bool(node.unpack), False)
     if checksum is not None:
-        raise session.expander.error("bad-checksum", "--checksum is for sources with a URL", node.checksum or word, "drop the flag: files of the context are checked by content anyway")
+        raise session.expander.error(
+            "bad-checksum",
+            "--checksum is for sources with a URL",
+            node.checksum or word,
+            "drop the flag: files of the context are checked by content anyway",
+        )
     return _Source(session.main_context(), text, node.unpack is not False, True)
 
 
@@ -95,7 +104,10 @@ def _transfer(session: Session, state: StageState, node: Copy | Add, sources: li
     written = session.expander.word(node.destination, env)
     chown = session.expander.word(node.chown, env) if node.chown else None
     chmod = session.expander.word(node.chmod, env) if node.chmod else None
-    inline = tuple(InlineFile(doc.name, (expand_heredoc(doc.body, env).text if doc.expand else doc.body).encode("utf-8", "surrogateescape")) for doc in node.heredocs)
+    inline = tuple(
+        InlineFile(doc.name, (expand_heredoc(doc.body, env).text if doc.expand else doc.body).encode("utf-8", "surrogateescape"))
+        for doc in node.heredocs
+    )
     link = node.link and not chmod
     inputs: list[VertexID] = [session.graph.add(Scratch(), (), Label("scratch")) if link else state.vertex]
     grouped: list[CopyFrom] = []
@@ -129,7 +141,9 @@ def _transfer(session: Session, state: StageState, node: Copy | Add, sources: li
     state.note(_history(verb, node, [session.expander.word(word, env) for word in node.sources], inline, chown, chmod, written), made)
 
 
-def _history(verb: str, node: Copy | Add, sources: list[str], inline: tuple[InlineFile, ...], chown: str | None, chmod: str | None, destination: str) -> str:
+def _history(
+    verb: str, node: Copy | Add, sources: list[str], inline: tuple[InlineFile, ...], chown: str | None, chmod: str | None, destination: str
+) -> str:
     words = [verb]
     if isinstance(node, Copy) and node.parents:
         words.append("--parents")

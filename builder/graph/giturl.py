@@ -1,7 +1,7 @@
 """Git URLs as Dockerfiles and the command line write them (reference 1.6 "git forms", "git fragment", "git query").
 
-    git://host/path   ssh://host/path   user@host:path   http(s)://host/path.git
-    … #ref[:subdir]   or   … ?ref=, tag=, branch=, subdir=, checksum=, commit=, keep-git-dir=, submodules=, mtime=
+git://host/path   ssh://host/path   user@host:path   http(s)://host/path.git
+… #ref[:subdir]   or   … ?ref=, tag=, branch=, subdir=, checksum=, commit=, keep-git-dir=, submodules=, mtime=
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Graph(msgspec.Struct, frozen=True):
     def closure(self, target: VertexID) -> tuple[Vertex, ...]:
         """`target` and all it needs, inputs first; iterative, so a chain of any length will do."""
         wanted = {target}
-        for vertex in reversed(self.vertices.values()):
+        for vertex in reversed(tuple(self.vertices.values())):
             if vertex.id in wanted:
                 wanted.update(vertex.inputs)
         return tuple(vertex for vertex in self.vertices.values() if vertex.id in wanted)

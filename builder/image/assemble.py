@@ -79,7 +79,8 @@ def combine_images(images: tuple[Image, ...], blobs: BlobStore, options: ImageOp
     if len(images) == 1 and not index:
         return BuildResult(images, None, msgspec.structs.replace(images[0].descriptor, platform=None))
     manifests = tuple(
-        msgspec.structs.replace(image.descriptor, annotations=_annotations(options, "manifest-descriptor", image.platform)) for image in images
+        msgspec.structs.replace(image.descriptor, annotations=_annotations(options, "manifest-descriptor", image.platform))
+        for image in images
     )
     media_type = OCI_INDEX if options.oci_media_types else DOCKER_LIST
     raw = encode(Index(manifests, media_type=media_type, annotations=_annotations(options, "index", None)))
@@ -109,7 +110,10 @@ def _clamped(plan: BuildPlan, root: RootResult, layers: Layers, options: ImageOp
     if not options.rewrite_timestamp or options.epoch is None:
         return root.layers
     base = len(plan.base.diff_ids) if plan.base is not None else 0
-    return (*root.layers[:base], *(layers.clamped(layer, options.epoch) for layer in root.layers[base:]))
+    stack = root.layers[:base]
+    for layer in root.layers[base:]:
+        stack = (*stack, layers.clamped(layer, stack, options.epoch, options.compression, options.level))
+    return stack
 
 
 def _descriptor(layers: Layers, layer: LayerId, options: ImageOptions) -> Descriptor:

@@ -55,7 +55,11 @@ def parse_platform(text: str) -> Platform:
     host = host_platform()
     if len(parts) == 1:
         known_os = parts[0].lower() in ("linux", "windows", "darwin", "macos", "freebsd")
-        guess = Platform(os=parts[0], architecture=host.architecture, variant=host.variant) if known_os else Platform(os="linux", architecture=parts[0])
+        guess = (
+            Platform(os=parts[0], architecture=host.architecture, variant=host.variant)
+            if known_os
+            else Platform(os="linux", architecture=parts[0])
+        )
         return normalize(guess)
     return normalize(Platform(os=parts[0], architecture=parts[1], variant=parts[2] if len(parts) == 3 else ""))
 

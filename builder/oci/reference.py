@@ -14,7 +14,9 @@ from builder.oci.digest import Digest, parse_digest
 
 DEFAULT_REGISTRY = "docker.io"
 
-_HOST = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")
+_HOST = re.compile(
+    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z"
+)
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[\w][\w.-]{0,127}\Z", re.ASCII)
 
@@ -77,4 +79,8 @@ def parse_reference(text: str) -> Reference:
 
 
 def _invalid(text: str, why: str) -> UsageError:
-    return UsageError("invalid-reference", f"{text!r} is not an image reference: {why}", help="write [host[:port]/]name[:tag], as registry.example:5000/app:1")
+    return UsageError(
+        "invalid-reference",
+        f"{text!r} is not an image reference: {why}",
+        help="write [host[:port]/]name[:tag], as registry.example:5000/app:1",
+    )

@@ -22,7 +22,9 @@ def require_platform(platform: Platform) -> None:
     """Raise where a RUN of this platform cannot work here; the help names the package to install."""
     host = host_platform()
     if platform.os != "linux":
-        raise LayerwrightError("foreign-platform", f"RUN for {platform} cannot run on Linux", help="build stages that RUN with --platform=$BUILDPLATFORM")
+        raise LayerwrightError(
+            "foreign-platform", f"RUN for {platform} cannot run on Linux", help="build stages that RUN with --platform=$BUILDPLATFORM"
+        )
     if platform.architecture == host.architecture or (host.architecture, platform.architecture) in _NATIVE:
         return
     name = _QEMU.get(platform.architecture, platform.architecture)

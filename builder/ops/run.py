@@ -60,7 +60,9 @@ class RunSettings(msgspec.Struct, frozen=True):
 class RunSteps:
     """Runs RUN steps; thread-safe."""
 
-    def __init__(self, layers: Layers, caches: CacheMounts, sandbox: Callable[[], Sandbox], settings: RunSettings, secrets: Secrets, times: Times) -> None:
+    def __init__(
+        self, layers: Layers, caches: CacheMounts, sandbox: Callable[[], Sandbox], settings: RunSettings, secrets: Secrets, times: Times
+    ) -> None:
         self._layers = layers
         self._caches = caches
         self._sandbox = sandbox
@@ -90,7 +92,15 @@ class RunSteps:
                 raise _failure(ended, tail.lines())
             return Outcome(draft.commit(note), ended.usage)
 
-    def _process(self, action: RunAction, inputs: Sequence[StepInput], draft: Draft, identity: Identity, stack: contextlib.ExitStack, control: StepControl) -> Process:
+    def _process(
+        self,
+        action: RunAction,
+        inputs: Sequence[StepInput],
+        draft: Draft,
+        identity: Identity,
+        stack: contextlib.ExitStack,
+        control: StepControl,
+    ) -> Process:
         env = dict(action.env)
         for key, value in self._settings.proxies:
             env.setdefault(key, value)
@@ -116,7 +126,9 @@ class RunSteps:
 
     # -- mounts -----------------------------------------------------------------------------------------
 
-    def _mount(self, spec: MountSpec, inputs: Sequence[StepInput], env: dict[str, str], stack: contextlib.ExitStack, control: StepControl) -> tuple[Mount, ...]:
+    def _mount(
+        self, spec: MountSpec, inputs: Sequence[StepInput], env: dict[str, str], stack: contextlib.ExitStack, control: StepControl
+    ) -> tuple[Mount, ...]:
         match spec:
             case BindSpec():
                 given = _root(inputs[spec.input])
@@ -163,7 +175,11 @@ class RunSteps:
         data = self._secrets.get(spec.id)
         if data is None:
             if spec.required:
-                raise LayerwrightError("secret-missing", f"the secret {spec.id!r} is required and was not given", help=f"build with --secret id={spec.id},src=FILE")
+                raise LayerwrightError(
+                    "secret-missing",
+                    f"the secret {spec.id!r} is required and was not given",
+                    help=f"build with --secret id={spec.id},src=FILE",
+                )
             return ()
         if spec.env is not None:
             env[spec.env] = data.decode("utf-8", "surrogateescape")
@@ -175,10 +191,16 @@ class RunSteps:
         agent = dict(self._settings.ssh).get(spec.id)
         if agent is None:
             if spec.required:
-                raise LayerwrightError("ssh-missing", f"the ssh agent {spec.id!r} is required and was not given", help=f"build with --ssh {spec.id}")
+                raise LayerwrightError(
+                    "ssh-missing", f"the ssh agent {spec.id!r} is required and was not given", help=f"build with --ssh {spec.id}"
+                )
             return ()
         if not _is_socket(agent):
-            raise LayerwrightError("ssh-no-socket", f"the ssh agent {spec.id!r} is not a socket: {agent}", help="start an agent, or name its socket with --ssh ID=SOCKET")
+            raise LayerwrightError(
+                "ssh-no-socket",
+                f"the ssh agent {spec.id!r} is not a socket: {agent}",
+                help="start an agent, or name its socket with --ssh ID=SOCKET",
+            )
         env.setdefault("SSH_AUTH_SOCK", spec.target)
         return (SocketMount(agent, spec.target, spec.mode, spec.uid, spec.gid),)
 
@@ -217,10 +239,17 @@ def _failure(ended: Exit, lines: tuple[str, ...]) -> LayerwrightError:
         return LayerwrightError("run-not-started", f"the command could not be started: {ended.setup_error}", notes=lines)
     seconds = ended.usage.wall_ns / 1e9
     if ended.out_of_memory:
-        return LayerwrightError("run-out-of-memory", f"the command was killed because memory ran out, after {seconds:.1f} s", help="give it more with --memory, or let it use less", notes=lines)
+        return LayerwrightError(
+            "run-out-of-memory",
+            f"the command was killed because memory ran out, after {seconds:.1f} s",
+            help="give it more with --memory, or let it use less",
+            notes=lines,
+        )
     if ended.signal is not None:
         return LayerwrightError("run-failed", f"the command was killed by {_signal_name(ended.signal)} after {seconds:.1f} s", notes=lines)
-    return LayerwrightError("run-failed", f"the command ended with exit code {ended.code} after {seconds:.1f} s", help=_exit_help(ended.code), notes=lines)
+    return LayerwrightError(
+        "run-failed", f"the command ended with exit code {ended.code} after {seconds:.1f} s", help=_exit_help(ended.code), notes=lines
+    )
 
 
 def _exit_help(code: int | None) -> str | None:

@@ -27,8 +27,8 @@ from builder.graph.plan import BaseImage
 from builder.graph.vertex import Vertex
 from builder.oci.digest import ChainID, chain_ids
 from builder.ops.copy import apply_copy
-from builder.ops.copy_digest import selection_digest, tree_digest
 from builder.ops.destination import Applied, Destination, Times
+from builder.ops.digests import owner_digest, selection_digest, tree_digest
 from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput, TreeInput
 from builder.ops.run import RunSteps
@@ -48,7 +48,16 @@ class Fetcher(Protocol):
 class Operations:
     """The OpRunner of real builds: contexts by name, bases by chain."""
 
-    def __init__(self, layers: Layers, contexts: Mapping[str, Tree], bases: Mapping[ChainID, BaseImage], fetcher: Fetcher, steps: RunSteps, file_digests: FileDigests, times: Times) -> None:
+    def __init__(
+        self,
+        layers: Layers,
+        contexts: Mapping[str, Tree],
+        bases: Mapping[ChainID, BaseImage],
+        fetcher: Fetcher,
+        steps: RunSteps,
+        file_digests: FileDigests,
+        times: Times,
+    ) -> None:
         self._layers = layers
         self._contexts = contexts
         self._bases = bases
@@ -106,11 +115,21 @@ class Operations:
         match vertex.operation:
             case CopyAction() as action:
                 if index == action.owner_input:
-                    return _users_digest(self._tree(source), self._file_digests)
+                    return owner_digest(action, self._tree(source))
                 tree = self._tree(source)
-                return combine("selection", *(selection_digest(action, part, tree, self._file_digests) for part in action.sources if part.input == index))
+                return combine(
+                    "selection",
+                    *(selection_digest(action, part, tree, self._file_digests) for part in action.sources if part.input == index),
+                )
             case RunAction() as action:
-                return combine("mounts", *(self._mount_digest(mount, source) for mount in action.mounts if isinstance(mount, BindSpec | CacheSpec) and mount.input == index))
+                return combine(
+                    "mounts",
+                    *(
+                        self._mount_digest(mount, source)
+                        for mount in action.mounts
+                        if isinstance(mount, BindSpec | CacheSpec) and mount.input == index
+                    ),
+                )
             case _:
                 return source.id if isinstance(source, RootInput) else source.pin
 
@@ -166,12 +185,6 @@ class Operations:
 def _layers(source: StepInput) -> tuple[LayerId, ...]:
     assert isinstance(source, RootInput), "a step stands on a root file system"
     return source.layers
-
-
-def _users_digest(tree: Tree, digests: FileDigests) -> str:
-    """What names of owners are resolved with: passwd and group, where they are regular files."""
-    paths = [path for path in ("etc/passwd", "etc/group") if (entry := tree.lstat(path)) is not None and entry.kind == "file"]
-    return combine("users", paths, digests.of(tree, paths))
 
 
 def _note(verb: str, words: tuple[str, ...]) -> str:

@@ -50,9 +50,15 @@ class GivenSecrets:
                     with Path(path).open("rb") as stream:
                         data = stream.read(MAX_SECRET + 1)
                 except OSError as error:
-                    raise NotFoundError("secret-unreadable", f"the secret {identity!r} cannot be read: {error.strerror}", help="check src= of its --secret") from None
+                    raise NotFoundError(
+                        "secret-unreadable", f"the secret {identity!r} cannot be read: {error.strerror}", help="check src= of its --secret"
+                    ) from None
         if len(data) > MAX_SECRET:
-            raise LayerwrightError("secret-too-large", f"the secret {identity!r} is larger than {MAX_SECRET >> 10} KiB", help="hand large files over as a context")
+            raise LayerwrightError(
+                "secret-too-large",
+                f"the secret {identity!r} is larger than {MAX_SECRET >> 10} KiB",
+                help="hand large files over as a context",
+            )
         return data
 
 

@@ -25,7 +25,9 @@ SOURCES = (ContextSource, HttpSource, GitSource)
 """Operations that give files outside any layer."""
 
 
-def static_keys(vertices: Sequence[Vertex], runner: OpRunner, place: Callable[[LayerwrightError, Vertex], None]) -> dict[VertexID, CacheKey]:
+def static_keys(
+    vertices: Sequence[Vertex], runner: OpRunner, place: Callable[[LayerwrightError, Vertex], None]
+) -> dict[VertexID, CacheKey]:
     """The static key of each vertex, inputs before users; raises where a COPY names a file that is not there.
 
     `place` is given each error with its vertex before it goes on its way.

@@ -30,7 +30,14 @@ class Probe(msgspec.Struct, frozen=True):
         return tuple(vertex for vertex in self.needed if vertex.id not in self.hits)
 
 
-def probe(vertices: Sequence[Vertex], target: VertexID, keys: Mapping[VertexID, CacheKey], ignored: Callable[[VertexID], bool], lookup: Lookup, runner: OpRunner) -> Probe:
+def probe(
+    vertices: Sequence[Vertex],
+    target: VertexID,
+    keys: Mapping[VertexID, CacheKey],
+    ignored: Callable[[VertexID], bool],
+    lookup: Lookup,
+    runner: OpRunner,
+) -> Probe:
     """Hits from the bases up, needs from the target down."""
     hits: dict[VertexID, RootResult] = {}
     for vertex in vertices:
@@ -46,7 +53,14 @@ def probe(vertices: Sequence[Vertex], target: VertexID, keys: Mapping[VertexID, 
     return Probe(hits, tuple(reversed(needed)))
 
 
-def _known(vertex: Vertex, hits: Mapping[VertexID, RootResult], keys: Mapping[VertexID, CacheKey], ignored: Callable[[VertexID], bool], lookup: Lookup, runner: OpRunner) -> RootResult | None:
+def _known(
+    vertex: Vertex,
+    hits: Mapping[VertexID, RootResult],
+    keys: Mapping[VertexID, CacheKey],
+    ignored: Callable[[VertexID], bool],
+    lookup: Lookup,
+    runner: OpRunner,
+) -> RootResult | None:
     operation = vertex.operation
     if isinstance(operation, ImageSource | Scratch):
         base = runner.base(vertex)

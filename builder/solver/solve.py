@@ -46,7 +46,18 @@ class Solution(msgspec.Struct, frozen=True):
 class Solver:
     """One solving of one graph."""
 
-    def __init__(self, graph: Graph, runner: OpRunner, source: CacheSource, sink: CacheSink, listener: Listener, clock: Clock, *, jobs: int, cancel: threading.Event) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        runner: OpRunner,
+        source: CacheSource,
+        sink: CacheSink,
+        listener: Listener,
+        clock: Clock,
+        *,
+        jobs: int,
+        cancel: threading.Event,
+    ) -> None:
         self._graph = graph
         self._runner = runner
         self._source = source
@@ -63,7 +74,9 @@ class Solver:
         """What a build of `target` would find cached, without running anything."""
         vertices = self._graph.closure(target)
         self._keys = static_keys(vertices, self._runner, self._place)
-        return probe(vertices, target, self._keys, lambda vertex: self._graph.labels[vertex].ignore_cache, self._source.lookup, self._runner)
+        return probe(
+            vertices, target, self._keys, lambda vertex: self._graph.labels[vertex].ignore_cache, self._source.lookup, self._runner
+        )
 
     def solve(self, target: VertexID) -> Solution:
         """The target's root, with whatever had to run done and cached; raises the first error, placed."""
@@ -137,7 +150,9 @@ class Solver:
         except BaseException as error:
             ended = self._clock.now_ns()
             cancelled = isinstance(error, BuildCancelled) or self._cancel.is_set()
-            self._listener.on_event(StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started, error=str(error), cancelled=cancelled))
+            self._listener.on_event(
+                StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started, error=str(error), cancelled=cancelled)
+            )
             raise self._placed(error, label) from None if isinstance(error, LayerwrightError) else error
         return result
 
@@ -169,10 +184,14 @@ class Solver:
 
     def _control(self, vertex: Vertex, label: Label) -> StepControl:
         def output(stream: str, data: bytes) -> None:
-            self._listener.on_event(StepLog(time=self._clock.now_ns(), vertex=vertex.id, stream="stderr" if stream == "stderr" else "stdout", data=data))
+            self._listener.on_event(
+                StepLog(time=self._clock.now_ns(), vertex=vertex.id, stream="stderr" if stream == "stderr" else "stdout", data=data)
+            )
 
         def warn(code: str, message: str) -> None:
-            self._listener.on_event(Warning(time=self._clock.now_ns(), code=code, message=message, text=f"warning[{code}]: {message}", span=label.span))
+            self._listener.on_event(
+                Warning(time=self._clock.now_ns(), code=code, message=message, text=f"warning[{code}]: {message}", span=label.span)
+            )
 
         return StepControl(output, warn, self._cancel)
 
@@ -184,7 +203,9 @@ class Solver:
     # -- telling ----------------------------------------------------------------------------------------
 
     def _tell_started(self, vertex: Vertex, label: Label) -> None:
-        self._listener.on_event(StepStarted(time=self._clock.now_ns(), vertex=vertex.id, name=step_name(label), stage=label.stage or None, span=label.span))
+        self._listener.on_event(
+            StepStarted(time=self._clock.now_ns(), vertex=vertex.id, name=step_name(label), stage=label.stage or None, span=label.span)
+        )
 
     def _tell_cached(self, vertex: Vertex) -> None:
         self._tell_started(vertex, self._graph.labels[vertex.id])
