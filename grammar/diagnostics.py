@@ -34,12 +34,12 @@ class DockerfileError(Exception):
 def render(diagnostic: Diagnostic, source: Source | None) -> str:
     """The diagnostic as text with its snippet; no trailing newline.
 
-        error[unknown-stage]: COPY --from=biuld names no earlier stage
-          --> Dockerfile:12:13
-           |
-        12 | COPY --from=biuld /out /app
-           |             ^^^^^
-           = help: did you mean `build` (line 1)?
+    error[unknown-stage]: COPY --from=biuld names no earlier stage
+      --> Dockerfile:12:13
+       |
+    12 | COPY --from=biuld /out /app
+       |             ^^^^^
+       = help: did you mean `build` (line 1)?
     """
     lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     span = diagnostic.span
@@ -78,3 +78,11 @@ def edit_distance(a: str, b: str) -> int:
         for j, cb in enumerate(b, 1):
             previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (ca != cb))
     return row[-1]
+
+
+class Fault(Exception):
+    """An error on its way to parse(), which knows the source it points into."""
+
+    def __init__(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.diagnostic = Diagnostic(code, message, span, help)

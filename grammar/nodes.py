@@ -27,7 +27,10 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Heredoc(msgspec.Struct, frozen=True):
-    """A here-document: `expand` is False when the delimiter was quoted; the body has its TABs stripped for `<<-`."""
+    """A here-document: `expand` is False when the delimiter was quoted; the body has its TABs stripped for `<<-`.
+
+    `raw` is the body as it stands in the file; `span` is the `<<NAME` word.
+    """
 
     name: str
     body: str
@@ -35,13 +38,23 @@ class Heredoc(msgspec.Struct, frozen=True):
     strip_tabs: bool
     fd: int | None
     span: Span
+    raw: str = ""
 
 
 class ShellForm(msgspec.Struct, frozen=True, tag="shell"):
-    """A command as one raw string (continuations joined) for the shell, with its here-documents in order."""
+    """A command as one string for the shell: `text` is exactly what goes behind `sh -c`.
+
+    - without here-documents: the command, continuations joined, comment lines gone;
+    - `RUN cat <<A > /x`: the command, and below it each raw body and its terminator, for the shell to read;
+    - `RUN <<EOF` alone: the body;
+    - `RUN <<EOF` alone, body beginning `#!`: `script` is True and `text` is `/dev/pipes/EOF`; there `heredocs[0].body`
+      is to be mounted, read-only, mode 0755.
+    No variable in it is for the builder to expand. An empty CMD or ENTRYPOINT has the text "".
+    """
 
     text: str
     heredocs: tuple[Heredoc, ...] = ()
+    script: bool = False
 
 
 class ExecForm(msgspec.Struct, frozen=True, tag="exec"):

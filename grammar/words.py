@@ -1,0 +1,132 @@
+"""Variable expansion of words (reference 1.2): the tree by words.lark, its evaluation, word splitting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from grammar.evaluate import Chunk, Evaluation
+from grammar.gostrings import is_space
+from grammar.wordtree import ExpansionError, Word, WordText
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+__all__ = ["Expanded", "ExpansionError", "RawWord", "expand", "expand_heredoc", "parse", "raw_words", "split", "split_chunks"]
+
+_UNMARKED = re.compile(r"[^$'\"\\`]*")
+_SIMPLE = re.compile(r"(?:[^$'\"\\`]|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})*")
+_REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+
+
+class Expanded(msgspec.Struct, frozen=True):
+    """A word's value; `used` are the variables that were set, `unset` those that were asked for and are not (with a
+    default or without), each in the order of their first mention."""
+
+    text: str
+    used: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+
+
+class RawWord(msgspec.Struct, frozen=True):
+    """A word of a line with its quotes and escapes still on, and where in the line it stands."""
+
+    text: str
+    start: int
+    end: int
+
+
+def expand(word: str, env: Mapping[str, str], escape: str = "\\") -> Expanded:
+    """The word with its variables replaced and its quotes removed; raises ExpansionError."""
+    if _UNMARKED.fullmatch(word):
+        return Expanded(word)
+    if word.isascii() and _SIMPLE.fullmatch(word):
+        return _expand_simple(word, env)
+    return _expanded(WordText(word, escape), env)
+
+
+def expand_heredoc(body: str, env: Mapping[str, str]) -> Expanded:
+    """A here-document of COPY or ADD: `$` and `${}` only, quotes left alone, the escape is always a backslash."""
+    if "$" not in body and "\\" not in body:
+        return Expanded(body)
+    return _expanded(WordText(body, "\\", quotes=False), env)
+
+
+def split(line: str, env: Mapping[str, str], escape: str = "\\") -> list[str]:
+    """The words of a line after expansion: an unquoted variable may give several, quoted blanks split nothing."""
+    chunks = Evaluation(env).chunks(parse(WordText(line, escape)))
+    return [word.text for word in split_chunks(chunks)]
+
+
+def raw_words(line: str) -> list[RawWord]:
+    """The words of a line as the search for here-documents reads them: nothing expanded, nothing unquoted."""
+    evaluation = Evaluation({}, raw_quotes=True, raw_escapes=True, keep_unset=True)
+    return split_chunks(evaluation.chunks(parse(WordText(line, "\\", glue=True))))
+
+
+@lru_cache(maxsize=1024)
+def parse(word: WordText) -> Word:
+    """The tree of a word; raises ExpansionError for what is no word."""
+    tree: object = _lark().parse(word)  # our lexer takes the WordText
+    assert isinstance(tree, tuple)
+    return tree
+
+
+@cache
+def _lark() -> Lark:
+    from lark import Lark
+
+    from grammar.wordbuilder import WordBuilder
+    from grammar.wordlexer import WordLexer
+
+    grammar = Path(__file__).with_name("words.lark").read_text(encoding="utf-8")
+    return Lark(grammar, start="word", parser="lalr", lexer=WordLexer, transformer=WordBuilder(), maybe_placeholders=False)
+
+
+def _expanded(word: WordText, env: Mapping[str, str]) -> Expanded:
+    evaluation = Evaluation(env)
+    text = "".join(chunk.text for chunk in evaluation.chunks(parse(word)))
+    return Expanded(text, tuple(evaluation.used), tuple(evaluation.unset))
+
+
+def _expand_simple(word: str, env: Mapping[str, str]) -> Expanded:
+    """Only `$NAME` and `${NAME}`: most words, and they need no parser."""
+    evaluation = Evaluation(env)
+    text = _REFERENCE.sub(lambda match: evaluation.value(match[1]) or "", word)
+    return Expanded(text, tuple(evaluation.used), tuple(evaluation.unset))
+
+
+def split_chunks(chunks: list[Chunk]) -> list[RawWord]:
+    """The words that chunks make: blanks of those that split separate, empty words vanish."""
+    words: list[RawWord] = []
+    letters: list[str] = []
+    start = end = 0
+
+    def finish() -> None:
+        if letters:
+            words.append(RawWord("".join(letters), start, end))
+            letters.clear()
+
+    for chunk in chunks:
+        exact = len(chunk.text) == chunk.end - chunk.start
+        if not chunk.splits:
+            if chunk.text:
+                start = start if letters else chunk.start
+                letters.append(chunk.text)
+                end = chunk.end
+            continue
+        for offset, char in enumerate(chunk.text):
+            if is_space(char):
+                finish()
+                continue
+            if not letters:
+                start = chunk.start + offset if exact else chunk.start
+            letters.append(char)
+            end = chunk.start + offset + 1 if exact else chunk.end
+    finish()
+    return words
