@@ -8,7 +8,9 @@ kill, so a builder that dies in any way takes its steps along.
 
 from __future__ import annotations
 
+import base64
 import os
+import platform
 import select
 import socket
 import subprocess
@@ -22,7 +24,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from runtime import etcfiles
+from runtime import etcfiles, seccomp
 from runtime.cgroup import Cgroup, limited, open_cgroup
 from runtime.child import libc, wire
 from runtime.host import Unsupported, in_user_namespace
@@ -105,7 +107,7 @@ class NamespaceSandbox:
                 raise Unsupported("the sandbox is closed")
             if self._launcher is None:
                 os.makedirs(self._mount_point, mode=0o700, exist_ok=True)
-                self._launcher = _Launcher({"mount_point": self._mount_point, "seccomp": ""})
+                self._launcher = _Launcher(self._mount_point)
             return self._launcher
 
     def _lease(self, process: Process, stack: ExitStack) -> Lease | None:
@@ -142,7 +144,7 @@ class NamespaceSandbox:
 class _Launcher:
     """The launcher process and the socket to it."""
 
-    def __init__(self, hello: dict[str, str]) -> None:
+    def __init__(self, mount_point: str) -> None:
         self._sending = threading.Lock()
         self._channel, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._ended = threading.Event()
@@ -151,11 +153,12 @@ class _Launcher:
         # The signal for a dead parent comes when the *thread* that forked ends (prctl(2)), and a build's worker
         # threads come and go: so one thread starts the launcher and stays for as long as it lives.
         threading.Thread(target=self._keep, name="launcher-keeper", daemon=True).start()
+        program = base64.b64encode(_filter()).decode()  # compiled while the launcher starts
         self._up.wait()
         self._far.close()
         if self._error is not None:
             raise Unsupported(f"cannot start the sandbox launcher: {self._error.strerror}")
-        self.send(hello)
+        self.send({"mount_point": mount_point, "seccomp": program})
 
     def send(self, message: object, fds: tuple[int, ...] = ()) -> None:
         with self._sending:
@@ -175,6 +178,13 @@ class _Launcher:
         self._up.set()
         process.wait()
         self._ended.set()
+
+
+def _filter() -> bytes:
+    machine = platform.machine()
+    if not seccomp.supported(machine):
+        raise Unsupported(f"there is no filter of system calls for {machine} yet", "build on x86_64 or aarch64")
+    return seccomp.program(machine)
 
 
 def _start_launcher(channel: int) -> subprocess.Popen[bytes]:
