@@ -26,8 +26,7 @@ RACY_NS = 2_000_000_000
 """The coarsest clock of a file system that builds happen on: FAT's two seconds."""
 
 _BLOCK = 1 << 20
-_SLICE = 64
-_INLINE = 16
+_LARGE = 1 << 20
 
 
 class DigestStore(Protocol):
@@ -53,30 +52,32 @@ class FileDigests:
         stats = _stats(tree, paths)
         known = self._known(stats)
         found: list[str | None] = [_match(known, st) for st in stats]
-        missing = [index for index, digest in enumerate(found) if digest is None]
-        if missing:
-            rows: list[FileDigest] = []
-            for index, (digest, row) in zip(missing, self._hash(tree, [paths[index] for index in missing]), strict=True):
-                found[index] = digest
-                if row is not None:
-                    rows.append(row)
-            if rows and self._store is not None:
-                self._store.put_file_digests(rows)
+        rows = self._fill(tree, paths, stats, found)
+        if rows and self._store is not None:
+            self._store.put_file_digests(rows)
         return [digest for digest in found if digest is not None]
+
+    def _fill(
+        self, tree: Tree, paths: Sequence[str], stats: Sequence[os.stat_result | None], found: list[str | None]
+    ) -> list[FileDigest]:
+        """Hashes what is not known: large files by threads, small ones here (a thread's switch costs more than they do)."""
+        missing = [index for index, digest in enumerate(found) if digest is None]
+        large = [index for index in missing if (st := stats[index]) is not None and st.st_size >= _LARGE]
+        hashed: dict[int, tuple[str, FileDigest | None]] = {}
+        if len(large) < 2 or self._threads < 2:
+            large = []
+        with ThreadPoolExecutor(max(1, min(self._threads, len(large))), thread_name_prefix="digest") as pool:
+            waiting = {index: pool.submit(self._hash_one, tree, paths[index]) for index in large}
+            hashed.update((index, self._hash_one(tree, paths[index])) for index in missing if index not in waiting)
+            hashed.update((index, future.result()) for index, future in waiting.items())
+        for index, (digest, _) in hashed.items():
+            found[index] = digest
+        return [row for _, row in hashed.values() if row is not None]
 
     def _known(self, stats: Sequence[os.stat_result | None]) -> dict[tuple[int, int], FileDigest]:
         if self._store is None:
             return {}
         return self._store.get_file_digests((st.st_dev, st.st_ino) for st in stats if st is not None)
-
-    def _hash(self, tree: Tree, paths: Sequence[str]) -> Iterable[tuple[str, FileDigest | None]]:
-        """In slices, since a task costs more than a small file; by size unknown, order kept."""
-        if len(paths) < _INLINE and self._threads == 1:
-            return [self._hash_one(tree, path) for path in paths]
-        size = max(1, min(_SLICE, len(paths) // (self._threads * 4)))
-        slices = [paths[at : at + size] for at in range(0, len(paths), size)]
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="digest") as pool:
-            return [item for part in pool.map(lambda part: [self._hash_one(tree, path) for path in part], slices) for item in part]
 
     def _hash_one(self, tree: Tree, path: str) -> tuple[str, FileDigest | None]:
         now = self._clock()

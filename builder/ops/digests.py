@@ -18,7 +18,8 @@ from builder.context.statcache import FileDigests
 from builder.fs.entries import Entry, encode_path
 from builder.fs.tree import Tree
 from builder.graph.operations import CopyAction, CopyFrom
-from builder.ops.select import Selected, select
+from builder.ops.copy_owner import owner_of
+from builder.ops.select import Selected, select, select_path
 from builder.ops.select_walk import Below
 
 _VERSION = "copy-1"
@@ -36,23 +37,20 @@ def selection_digest(action: CopyAction, source: CopyFrom, tree: Tree, digests: 
     walk = _Walk(tree, source.zero_owner, parse_patterns(action.excludes))
     for item in select(tree, source.paths, parents=action.parents).items:
         walk.add(item)
-    state = hashlib.sha256(msgspec.msgpack.encode((_VERSION, len(walk.records))))
-    contents = iter(digests.of(tree, walk.files))
-    for record in walk.records:
-        state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
-    return state.hexdigest()
+    return walk.digest(digests)
 
 
 def tree_digest(tree: Tree, path: str, digests: FileDigests, *, zero_owner: bool) -> str:
     """64 hex digits for a file or a directory's contents, its own name not in it (the key of a bind mount)."""
     walk = _Walk(tree, zero_owner, Patterns(()))
-    for item in select(tree, (path,)).items:
-        walk.add(msgspec.structs.replace(item, name=""))
-    state = hashlib.sha256(msgspec.msgpack.encode((_VERSION, len(walk.records))))
-    contents = iter(digests.of(tree, walk.files))
-    for record in walk.records:
-        state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
-    return state.hexdigest()
+    walk.add(msgspec.structs.replace(select_path(tree, path), name=""))
+    return walk.digest(digests)
+
+
+def owner_digest(action: CopyAction, users: Tree) -> str:
+    """What a --chown comes to in this root: the names' numbers, so that other accounts do not matter."""
+    owner = owner_of(action.chown, users, []) if action.chown else None
+    return hashlib.sha256(_encode((_VERSION, "owner", owner))).hexdigest()
 
 
 class _Walk:
@@ -76,6 +74,14 @@ class _Walk:
             self._record(item.entry, "", False, links)
         for found in Below(self._tree, item.path, self._excludes, item.include):
             self._record(found.entry, found.relative, found.parent, links)
+
+    def digest(self, digests: FileDigests) -> str:
+        """The digest of all that was added."""
+        state = hashlib.sha256(_encode((_VERSION, len(self.records))))
+        contents = iter(digests.of(self._tree, self.files))
+        for record in self.records:
+            state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
+        return state.hexdigest()
 
     def _record(self, entry: Entry, name: str, parent: bool, links: dict[tuple[int, int], int]) -> None:
         uid, gid = (0, 0) if self._zero else (entry.uid, entry.gid)

@@ -55,6 +55,11 @@ def select(tree: Tree, sources: Iterable[str], *, parents: bool = False) -> Sele
     return Selection(tuple(items), tuple(warnings))
 
 
+def select_path(tree: Tree, path: str) -> Selected:
+    """One path that means itself, wildcards and all (the source of a mount)."""
+    return _followed(tree, inside(path), path)
+
+
 def _expand(tree: Tree, path: str, source: str) -> Iterator[Selected]:
     """The paths that one path, perhaps with wildcards, names."""
     relative = inside(path)
