@@ -108,8 +108,7 @@ class _Copier:
         return path
 
     def _copy_file(self, name: str, placed: Placed) -> None:
-        if placed.entry.kind == "socket":
-            self._warn_socket(name)
+        if self._left_out(placed.entry, name):
             return
         path = self._destination(name)
         placed.entry = msgspec.structs.replace(placed.entry, path=path)
@@ -137,8 +136,7 @@ class _Copier:
 
     def _copy_found(self, source: CopyFrom, tree: Tree, found: Found, path: str) -> None:
         entry = found.entry
-        if entry.kind == "socket":
-            self._warn_socket(entry.path)
+        if self._left_out(entry, entry.path):
             return
         if found.parent:
             current = self._plan.lstat(path)
@@ -174,9 +172,17 @@ class _Copier:
         self.changed = True
         self._plan = Plan(self._to.root)
 
-    def _warn_socket(self, path: str) -> None:
-        message = f"{path!r} is a socket, which no layer can hold; it is left out"
-        self.warnings.append(Diagnostic("copy-socket", message, help="exclude it in .dockerignore", severity="warning"))
+    def _left_out(self, entry: Entry, name: str) -> bool:
+        """Whether this is what no layer can hold: a socket, or the device 0:0, by which overlayfs means a deletion."""
+        if entry.kind == "socket":
+            code, what = "copy-socket", "a socket"
+        elif entry.kind == "char" and entry.major == entry.minor == 0:
+            code, what = "copy-device", "the device 0:0"
+        else:
+            return False
+        message = f"{name!r} is {what}, which no layer can hold; it is left out"
+        self.warnings.append(Diagnostic(code, message, help="exclude it in .dockerignore, or with --exclude", severity="warning"))
+        return True
 
     def _warn_excluded(self, item: Selected) -> None:
         if self._excludes and self._excludes.matches(item.name):
