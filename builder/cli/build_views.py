@@ -11,7 +11,8 @@ from typing import Any
 from builder.cli.settings import Environment
 from builder.progress.events import Listener
 from builder.progress.plain import Folding
-from builder.progress.views import ViewName, open_view as open_named_view
+from builder.progress.views import ViewName
+from builder.progress.views import open_view as open_named_view
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from builder.errors import BuildCancelled, LayerwrightError
 from builder.frontend.convert import convert
 from builder.frontend.settings import FrontendSettings
 from builder.graph.plan import BuildPlan
+from builder.graph.vertex import VertexID
 from builder.image.assemble import assemble, combine_images
 from builder.image.model import BuildResult
 from builder.image.options import ImageOptions
@@ -33,6 +34,7 @@ from builder.ops.run import RunSettings, RunSteps
 from builder.ops.runner import Operations
 from builder.ops.secrets import GivenSecrets
 from builder.progress.events import BuildFinished, Listener, Silent
+from builder.snapshot.layers import LayerId
 from builder.solver.solve import Clock, Solution, Solver, system_clock
 from builder.store.cachemounts import CacheMounts
 from grammar.nodes import Dockerfile
@@ -93,7 +95,7 @@ class _Build:
             dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
             platforms = _platforms(self._request)
             plans = [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms]
-            solutions = [self._solve(plan, contexts) for plan in plans]
+            solutions = [self._solve(plan, contexts, outputs) for plan in plans]
             return self._finish(plans, solutions, outputs, dockerfile)
 
     def _frontend_settings(self, contexts: OpenedContexts, platform: Platform) -> FrontendSettings:
@@ -113,8 +115,17 @@ class _Build:
             allow=request.allow,
         )
 
-    def _solve(self, plan: BuildPlan, contexts: OpenedContexts) -> Solution:
+    def _solve(self, plan: BuildPlan, contexts: OpenedContexts, outputs: tuple[Output, ...]) -> Solution:
         shop = self._shop
+        kept = plan.graph.chain(plan.target)
+        packings = tuple(dict.fromkeys((output.options.compression, output.options.level) for output in outputs if output.packs_layers))
+
+        def pack(vertex: VertexID, layer: LayerId) -> None:
+            """Layers of the result are packed while later steps run; those of other stages never."""
+            if vertex in kept:
+                for compression, level in packings:
+                    shop.layers.pack_in_background(layer, compression, level)
+
         epoch_ns = None if self._request.epoch is None else self._request.epoch * 10**9
         times = Times(time.time_ns(), epoch_ns)
         bases = {ChainID(chain_ids(base.diff_ids)[-1]): base for base in plan.bases}
@@ -128,7 +139,7 @@ class _Build:
         operations = Operations(shop.layers, contexts.trees, bases, self._remote, steps, self._digests, times)
         cache = LocalCache(shop.store, shop.layers)
         jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
-        solver = Solver(plan.graph, operations, cache, cache, self._listener, self._clock, jobs=jobs, cancel=self._cancel)
+        solver = Solver(plan.graph, operations, cache, cache, self._listener, self._clock, jobs=jobs, cancel=self._cancel, committed=pack)
         return solver.solve(plan.target)
 
     def _finish(

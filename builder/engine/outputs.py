@@ -10,9 +10,9 @@ from builder.engine.request import BuildRequest
 from builder.engine.workshop import Workshop
 from builder.errors import LayerwrightError, UsageError
 from builder.export.exporter import Exporter, Means
-from builder.export.table import make_exporter
 from builder.export.parse import parse_annotation, parse_output
 from builder.export.spec import OutputSpec
+from builder.export.table import make_exporter
 from builder.image.model import BuildResult
 from builder.image.options import ImageOptions
 from builder.oci.reference import Reference, parse_reference
@@ -27,6 +27,11 @@ class Output(msgspec.Struct, frozen=True):
     options: ImageOptions
     names: tuple[Reference, ...]
     request: BuildRequest
+
+    @property
+    def packs_layers(self) -> bool:
+        """Whether the layers' blobs are wanted as they are: not by outputs of files, nor where timestamps are rewritten."""
+        return self.spec.makes_image and not (self.options.rewrite_timestamp and self.options.epoch is not None)
 
     def exporter(self, shop: Workshop) -> Exporter:
         """The exporter over this workshop."""

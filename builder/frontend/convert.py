@@ -65,7 +65,7 @@ class Converter:
         self._expander = Expander(dockerfile.source, dockerfile.directives.escape)
         target = self._stages.target(settings.target)
         self._target = target
-        self._platform_args = platform_arguments(settings, settings.target and target.name or "default")
+        self._platform_args = platform_arguments(settings, (settings.target and target.name) or "default")
         self._globals = evaluate_globals(self._stages.global_args, self._platform_args, settings.build_args, self._expander)
         self._session = Session(settings, self._graph, self._expander, self._globals, self._root_of)
         self._built: dict[int, StageState] = {}

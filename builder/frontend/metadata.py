@@ -167,12 +167,18 @@ def healthcheck(session: Session, state: StageState, node: Healthcheck) -> None:
             test = ("CMD-SHELL", text)
         case ExecForm(args=args):
             test = ("CMD", *args)
-    health = Health(test, node.interval or 0, node.timeout or 0, node.start_period or 0, node.start_interval or 0, node.retries or 0)
-    state.configure(healthcheck=health)
-    state.note(
-        f"HEALTHCHECK {{Test:{go_list(test)} Interval:{format_duration(health.interval)} Timeout:{format_duration(health.timeout)}"
-        f" StartPeriod:{format_duration(health.start_period)} StartInterval:{format_duration(health.start_interval)} Retries:{health.retries}}}"
+    health = Health(
+        test, node.interval or 0, node.timeout or 0, node.start_period or 0, node.start_interval or 0, node.retries or 0
     )
+    state.configure(healthcheck=health)
+    times = {
+        "Interval": health.interval,
+        "Timeout": health.timeout,
+        "StartPeriod": health.start_period,
+        "StartInterval": health.start_interval,
+    }
+    shown = " ".join(f"{name}:{format_duration(value)}" for name, value in times.items())
+    state.note(f"HEALTHCHECK {{Test:{go_list(test)} {shown} Retries:{health.retries}}}")
 
 
 def maintainer(session: Session, state: StageState, node: Maintainer) -> None:

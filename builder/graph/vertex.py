@@ -13,7 +13,7 @@ from typing import NewType
 
 import msgspec
 
-from builder.graph.operations import ContextSource, Operation
+from builder.graph.operations import ContextSource, Merge, Operation
 from grammar.source import Source, Span
 
 VertexID = NewType("VertexID", str)
@@ -52,6 +52,16 @@ class Graph(msgspec.Struct, frozen=True):
             if vertex.id in wanted:
                 wanted.update(vertex.inputs)
         return tuple(vertex for vertex in self.vertices.values() if vertex.id in wanted)
+
+    def chain(self, target: VertexID) -> frozenset[VertexID]:
+        """The vertices whose layers are the target's: what it stands on, input 0 after input 0, and both inputs of a Merge."""
+        found: set[VertexID] = set()
+        pending = [target]
+        while pending:
+            vertex = self.vertices[pending.pop()]
+            found.add(vertex.id)
+            pending.extend(vertex.inputs if isinstance(vertex.operation, Merge) else vertex.inputs[:1])
+        return frozenset(found)
 
     def __iter__(self) -> Iterator[Vertex]:
         return iter(self.vertices.values())

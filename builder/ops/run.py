@@ -16,8 +16,8 @@ from typing import Literal, assert_never
 import msgspec
 
 from builder.errors import BuildCancelled, LayerwrightError
-from builder.fs.tree import DirTree
 from builder.fs.ownership import Identity, lookup_user
+from builder.fs.tree import DirTree
 from builder.graph.operations import (
     BindSpec,
     CacheSpec,
@@ -31,13 +31,13 @@ from builder.graph.operations import (
     SshSpec,
     TmpfsSpec,
 )
+from builder.oci.platform import parse_platform
 from builder.ops.copy import apply_copy
 from builder.ops.destination import Destination, Times
 from builder.ops.emulation import require_platform
 from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput
 from builder.ops.secrets import Secrets
-from builder.oci.platform import parse_platform
 from builder.snapshot.layers import Draft, LayerId, Layers
 from builder.store.cachemounts import CacheMounts
 from runtime.sandbox import Sandbox
@@ -226,7 +226,7 @@ class _Tail:
 
 def parse_ulimit(text: str) -> Ulimit:
     """`nofile=1024:2048` or `nofile=1024`; -1 is unlimited. Raises LayerwrightError."""
-    name, equals, values = text.partition("=")
+    name, _, values = text.partition("=")
     soft, colon, hard = values.partition(":")
     try:
         return Ulimit(name.lower(), int(soft), int(hard if colon else soft))

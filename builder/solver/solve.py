@@ -57,6 +57,7 @@ class Solver:
         *,
         jobs: int,
         cancel: threading.Event,
+        committed: Callable[[VertexID, LayerId], None] = lambda vertex, layer: None,
     ) -> None:
         self._graph = graph
         self._runner = runner
@@ -66,6 +67,7 @@ class Solver:
         self._clock = clock
         self._jobs = jobs
         self._cancel = cancel
+        self._committed = committed
         self._results: dict[VertexID, Result] = {}
         self._keys: dict[VertexID, CacheKey] = {}
         self._ran = 0
@@ -153,7 +155,8 @@ class Solver:
             self._listener.on_event(
                 StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started, error=str(error), cancelled=cancelled)
             )
-            raise self._placed(error, label) from None if isinstance(error, LayerwrightError) else error
+            self._place_at(error, label)
+            raise
         return result
 
     def _fetch(self, vertex: Vertex) -> Result:
@@ -179,6 +182,8 @@ class Solver:
         self._sink.save(key, record)
         self._sink.save(self._keys[vertex.id], record)
         self._ran += 1
+        if outcome.layer is not None:
+            self._committed(vertex.id, outcome.layer)
         self._listener.on_event(StepFinished(time=ended, vertex=vertex.id, duration_ns=ended - started, usage=outcome.usage))
         return stacked(below, outcome.layer, record.created, False)
 
@@ -211,14 +216,13 @@ class Solver:
         self._tell_started(vertex, self._graph.labels[vertex.id])
         self._listener.on_event(StepCached(time=self._clock.now_ns(), vertex=vertex.id))
 
-    def _placed(self, error: BaseException, label: Label) -> BaseException:
-        """The error with the step's place, where it has none of its own."""
+    def _place_at(self, error: BaseException, label: Label) -> None:
+        """Gives the error the step's place, where it has none of its own."""
         if isinstance(error, LayerwrightError) and error.span is None and label.span is not None and not isinstance(error, BuildCancelled):
             error.span, error.source = label.span, label.source
-        return error
 
     def _place(self, error: LayerwrightError, vertex: Vertex) -> None:
-        self._placed(error, self._graph.labels[vertex.id])
+        self._place_at(error, self._graph.labels[vertex.id])
 
 
 def step_name(label: Label) -> str:
