@@ -1,0 +1,1 @@
+"""One rule a module; `builder.lint.table` lists them."""
