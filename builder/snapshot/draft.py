@@ -13,6 +13,7 @@ from typing import Protocol
 
 from builder.fs.diff import Changes, changes, prune_upper
 from builder.fs.tree import StackTree
+from builder.snapshot.copies import Copies, Copy
 from builder.snapshot.unpacking import like_root
 from builder.store.layertable import LayerId
 from builder.store.removal import remove_tree
@@ -24,22 +25,6 @@ class Commit(Protocol):
     """Takes a finished overlay-format directory over as a layer."""
 
     def __call__(self, directory: str, changed: Changes, note: str) -> LayerId: ...
-
-
-class Copies(Protocol):
-    """Full merged copies, for where overlayfs cannot be had; see `builder.snapshot.copies`."""
-
-    def merged(self, target: Path, ids: tuple[LayerId, ...], tree: StackTree, upper: str) -> str:
-        """A directory that holds all of `tree`; to be made at `target` unless there is one to take over."""
-        ...
-
-    def collect(self, copy: str, lower: StackTree, upper: str) -> None:
-        """Moves what differs from `lower` out of the copy into the emptied `upper`."""
-        ...
-
-    def keep(self, copy: str, ids: tuple[LayerId, ...]) -> None:
-        """The copy shows these layers now, for whoever drafts on them next."""
-        ...
 
 
 class Draft:
@@ -54,13 +39,13 @@ class Draft:
         self._commit = commit
         self._copies = copies
         self._ids = ids
-        self._copy: str | None = None
+        self._copy: Copy | None = None
         self._work = 0
         self.changed = False
         """After `commit`: whether the layer holds anything."""
         self.upper = str(directory / "upper")
         """The overlay-format directory that file operations write into; not after `root()` in copy mode."""
-        self.lower = StackTree(lowers, opaque_xattr)
+        self.lower = StackTree(lowers, opaque_xattr, frozen=True)
         """What the draft stands on."""
         with guard_space(directory):
             os.mkdir(self.upper, 0o755)
@@ -73,8 +58,8 @@ class Draft:
         if self._copies is not None:
             if self._copy is None:
                 with guard_space(self._directory):
-                    self._copy = self._copies.merged(self._directory / "root", self._ids, self.tree, self.upper)
-            return Directory(self._copy)
+                    self._copy = self._copies.writable(self._directory / "root", self._ids, self.tree, self.upper)
+            return Directory(self._copy.path)
         self._work += 1
         work = self._directory / f"work{self._work}"  # overlayfs wants it empty, and a killed mount leaves things in it
         work.mkdir(0o700)
@@ -83,16 +68,20 @@ class Draft:
     def commit(self, note: str = "") -> LayerId:
         """Makes the layer, atomically; EMPTY when nothing changed. The draft is used up."""
         with guard_space(self._directory):
-            if self._copies is not None and self._copy is not None:
-                self._copies.collect(self._copy, self.lower, self.upper)
-            changed = changes(self.upper, self.lower, self._opaque_xattr)
+            changed = self._changes()
             self.changed = not changed.empty
-            if self.changed:
-                prune_upper(self.upper, changed)
             layer = self._commit(self.upper, changed, note)
             if self._copies is not None and self._copy is not None:
-                self._copies.keep(self._copy, (*self._ids, layer))
+                self._copies.keep(self._copy, (*self._ids, layer) if self.changed else self._ids)
             return layer
+
+    def _changes(self) -> Changes:
+        if self._copies is not None and self._copy is not None:
+            return self._copies.collect(self._copy, self.lower, self.upper)
+        changed = changes(self.upper, self.lower, self._opaque_xattr)
+        if not changed.empty:
+            prune_upper(self.upper, changed)
+        return changed
 
     def close(self) -> None:
         """Discards what was not committed; idempotent."""

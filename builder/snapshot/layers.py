@@ -22,7 +22,8 @@ from builder.fs.tree import StackTree
 from builder.oci.digest import ChainID, DiffID, hex_of
 from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression
-from builder.snapshot.draft import Copies, Draft
+from builder.snapshot.copies import Copies
+from builder.snapshot.draft import Draft
 from builder.snapshot.flatten import Flattener
 from builder.snapshot.packing import Packer
 from builder.snapshot.unpacking import BlobFetcher, NoFetcher, Unpacker
@@ -43,13 +44,14 @@ class Layers:
         store: Store,
         fetch: BlobFetcher | None = None,
         *,
+        overlay: bool = True,
         xattr_prefix: str = "trusted.overlay.",
         limits: Limits = DEFAULT,
     ) -> None:
         self._store = store
         self._table = store.index.layers
         self._opaque_xattr = _settled_prefix(store, xattr_prefix) + "opaque"
-        self._copies: Copies | None = None
+        self._copies = None if overlay else Copies(store, self._opaque_xattr)
         self._unpacker = Unpacker(store, fetch or NoFetcher(), self._opaque_xattr, limits, self.place)
         self._flattener = Flattener(store, self._opaque_xattr, self.place)
         self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
@@ -113,7 +115,7 @@ class Layers:
 
     def tree(self, ids: Sequence[LayerId]) -> StackTree:
         """The merged view, without a mount."""
-        return StackTree(self.directories(ids), self._opaque_xattr)
+        return StackTree(self.directories(ids), self._opaque_xattr, frozen=True)
 
     def draft(self, ids: Sequence[LayerId]) -> Draft:
         """A draft on top of these layers, lowest first."""
@@ -137,9 +139,10 @@ class Layers:
         if self._copies is None:
             yield Overlay(self.directories(ids))
             return
-        with self.scratch_root(ids) as root:
-            assert isinstance(root, Directory)
-            yield Directory(root.path, read_only=True)
+        stack = tuple(layer for layer in ids if layer != EMPTY)
+        with guard_space(self._store.root):
+            path = self._copies.readable(stack, self.tree(stack))
+        yield Directory(path, read_only=True)
 
     # Blobs
 
@@ -169,7 +172,9 @@ class Layers:
         with guard_space(self._store.root):
             descriptor, diff_id = self._packer.clamp(self.record(layer), epoch * 10**9, compression, level)
         now = self._store.now()
-        record = LayerRecord(name, "built", diff_id, (descriptor,), None, None, 0, now, now, f"{self.record(layer).note} at {epoch}", stack_digest(stack))
+        record = LayerRecord(
+            name, "built", diff_id, (descriptor,), None, None, 0, now, now, f"{self.record(layer).note} at {epoch}", stack_digest(stack)
+        )
         with self._store.index.database.transaction():
             self._table.add(record, parents=self._parents(tuple(stack)))
         self.hold((name,))
