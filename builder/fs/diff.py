@@ -77,15 +77,54 @@ def changes(upper: str, lower: Tree, opaque_xattr: str = TRUSTED) -> Changes:
     return _Walk(upper, lower).run(opaque_xattr)
 
 
+def changes_between(lower: Tree, merged: str, upper: str, opaque_xattr: str = TRUSTED, *, since_ns: int = 0, move: bool = False) -> Changes:
+    """For machines without overlayfs: what differs between `lower` and a full copy of it that was worked on.
+
+    Written into the empty directory `upper`, in overlay format and pruned. Files whose ctime, which no process
+    can set, is before `since_ns` have the contents they were copied with; with 0 all contents are compared.
+    With `move` the files are taken out of `merged`, which then is of no more use; else they are copied, by
+    clones where the file system has them.
+    """
+    walk = _Walk(merged, lower, since_ns)
+    walk.hide_all()
+    found = msgspec.structs.replace(walk.run(opaque_xattr), upper=upper, dropped=(), unmarked=())
+    tree = DirTree(merged)
+    with Upper(upper, lower, opaque_xattr) as target:
+        if found.root is not None:
+            target.make_directory(found.root)
+        for entry in found.entries:
+            if entry.kind != "file":
+                target.put(entry)
+            elif move:
+                target.take(entry, tree)
+            else:
+                _copy_file(target, entry, tree)
+    return found
+
+
+def _copy_file(target: Upper, entry: Entry, tree: DirTree) -> None:
+    fd = tree.open(entry.path)
+    try:
+        target.put(entry, fd)
+    finally:
+        os.close(fd)
+
+
 class _Walk:
-    def __init__(self, upper: str, lower: Tree) -> None:
+    def __init__(self, upper: str, lower: Tree, since_ns: int = 0) -> None:
         self._upper = DirTree(upper)
         self._lower = lower
+        self._since_ns = since_ns
         self._entries: list[Entry] = []
         self._dropped: list[str] = []
         self._unmarked: list[str] = []
         self._sockets: list[str] = []
         self._stack = [_Directory("", None, False)]
+
+    def hide_all(self) -> None:
+        """Has nothing of the lower tree show through: what is walked is the whole merged tree."""
+        self._stack[0].hides = True
+        self._miss(self._stack[0])
 
     def run(self, opaque_xattr: str) -> Changes:
         found = list(raw_entries(self._upper.path, opaque_xattr))
@@ -205,7 +244,13 @@ class _Walk:
             return False
         if entry.xattrs != self._lower.xattrs(entry.path):
             return False
-        return entry.kind != "file" or not entry.size or same_contents(self._upper, self._lower, entry.path)
+        if entry.kind != "file" or not entry.size:
+            return True
+        if self._since_ns:
+            st = self._upper.stat(entry.path)
+            if st is not None and st.st_ctime_ns < self._since_ns:
+                return True
+        return same_contents(self._upper, self._lower, entry.path)
 
 
 def _with_xattrs(entry: Entry, tree: Tree) -> Entry:

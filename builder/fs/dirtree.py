@@ -78,6 +78,14 @@ class DirTree:
         st = self.stat(path)
         return None if st is None else identity_of(st)
 
+    def move(self, path: str, dir_fd: int, name: bytes) -> None:
+        """Renames what is at `path` to `name` in another open directory, which must be on the same file system."""
+        parent, old = split(path)
+        handle = self._directories.get(parent)
+        if handle is None:
+            raise FileNotFoundError(errno.ENOENT, "no such file in the tree", path)
+        os.rename(old, name, src_dir_fd=handle.fd, dst_dir_fd=dir_fd)
+
     def _root_fd(self) -> int:
         root = self._directories.get("")
         assert root is not None

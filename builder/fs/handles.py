@@ -31,7 +31,7 @@ class Handle:
 def split(path: str) -> tuple[str, bytes]:
     """The parent and the last component's bytes; a component that could lead out of the tree is refused."""
     parent, _, name = path.rpartition("/")
-    if name in ("", ".", ".."):
+    if name in ("", ".", "..") or path[0] == "/":
         raise ValueError(f"not a path inside a tree: {path!r}")
     return parent, encode_path(name)
 

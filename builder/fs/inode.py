@@ -13,7 +13,9 @@ from builder.fs.overlay import place
 CAPABILITY = "security.capability"
 
 _SPECIAL: dict[int, Kind] = {stat.S_IFIFO: "fifo", stat.S_IFSOCK: "socket"}
-_NO_XATTRS = frozenset({errno.ENOTSUP, errno.ENODATA, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EACCES})
+_NO_XATTRS = frozenset(
+    {errno.ENOTSUP, errno.ENODATA, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP}
+)
 
 
 def kept_xattr(name: str) -> bool:

@@ -112,7 +112,7 @@ def _group_id(tree: Tree, group: str) -> int:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.removeprefix("-").removeprefix("+").isdigit()
+    return text.isascii() and text.lstrip("+-")[:1].isdigit() and text[text[0] in "+-" :].isdigit()
 
 
 def _checked(text: str, what: str) -> int:

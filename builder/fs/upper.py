@@ -16,6 +16,7 @@ import msgspec
 
 from builder.errors import LayerwrightError
 from builder.fs.copytree import create_file, finish_file, set_metadata, set_mtime, write_data, write_entry
+from builder.fs.dirtree import DirTree
 from builder.fs.entries import Entry, decode_path, encode_path
 from builder.fs.handles import Handle, split
 from builder.fs.limits import DEFAULT
@@ -98,6 +99,12 @@ class Upper:
             handle, name, real = self.locate(entry.path)
             self.clear(handle, name, real)
             write_entry(handle.fd, name, entry)
+
+    def take(self, entry: Entry, source: DirTree) -> None:
+        """Moves a file here from another directory of the same file system, metadata and all."""
+        handle, name, real = self.locate(entry.path)
+        self.clear(handle, name, real)
+        source.move(entry.path, handle.fd, name)
 
     def create(self, entry: Entry) -> int:
         """A new empty file at the entry's path, for the caller to fill, to `finish_file` and to close."""
