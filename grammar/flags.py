@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from grammar.diagnostics import suggest
+from grammar.diagnostics import shorten, suggest
 from grammar.forms import FormError, Piece
 from grammar.mounts import FlagError, MountSpec, parse_mount
 
@@ -73,7 +73,7 @@ def _value(keyword: str, name: str, kind: Kind, value: str | None, flag: Piece) 
     if value == "":
         raise FormError("missing-flag-value", f"the flag --{name}= has no value", flag.start, flag.end, f"write --{name} alone")
     if value.lower() not in ("true", "false"):
-        raise FormError("bad-flag-value", f"the flag --{name} is true or false, not {value!r}", flag.start, flag.end)
+        raise FormError("bad-flag-value", f"the flag --{name} is true or false, not {shorten(value)!r}", flag.start, flag.end)
     return value.lower()
 
 
@@ -87,4 +87,4 @@ def _unknown(keyword: str, name: str, flag: Piece) -> FormError:
         help = f"--{name} is a flag of {' and '.join(elsewhere)}"
     else:
         help = f"{keyword} takes {', '.join('--' + one for one in known)}" if known else f"{keyword} takes no flags"
-    return FormError("unknown-flag", f"{keyword} has no flag --{name}", flag.start, flag.end, help)
+    return FormError("unknown-flag", f"{keyword} has no flag --{shorten(name)}", flag.start, flag.end, help)

@@ -12,6 +12,7 @@ from functools import cache
 
 import msgspec
 
+from grammar.diagnostics import shorten
 from grammar.gostrings import SPACES, trim, trim_left
 
 _GAP = re.compile(r"[\t\v\f\r ]+")
@@ -149,9 +150,8 @@ def pairs(keyword: str, rest: Piece, escape: str) -> list[PairPiece]:
     if "=" not in words[0].text:
         gap = _GAP.search(rest.text)
         if gap is None:
-            raise FormError(
-                "missing-value", f"{keyword} {rest.text} gives no value", rest.start, rest.end, f"write {keyword} {rest.text}=value"
-            )
+            name = shorten(rest.text)
+            raise FormError("missing-value", f"{keyword} {name} gives no value", rest.start, rest.end, f"write {keyword} {name}=value")
         key = Piece(rest.text[: gap.start()], rest.start, rest.start + gap.start())
         return [PairPiece(key, Piece(rest.text[gap.end() :], rest.start + gap.end(), rest.end), True)]
     return [_pair(keyword, word) for word in words]
@@ -162,7 +162,7 @@ def _pair(keyword: str, word: Piece) -> PairPiece:
     if not equals:
         raise FormError(
             "missing-equals",
-            f"can't find = in {word.text!r}; once the first word of {keyword} has one, each must be name=value",
+            f"can't find = in {shorten(word.text)!r}; once the first word of {keyword} has one, each must be name=value",
             word.start,
             word.end,
             "quote a value that has blanks in it: name=\"two words\"",

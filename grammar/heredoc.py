@@ -15,7 +15,8 @@ from grammar.nodes import Heredoc, ShellForm
 from grammar.words import parse, raw_words, split_chunks
 from grammar.wordtree import Double, Escaped, ExpansionError, Quoted, WordText
 
-_MARKER = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)", re.ASCII)
+_MARKER = re.compile(r"(\d*+)<<(-?)[\t\n\f\r ]*+([^<]*+)", re.ASCII)
+_LOOKS_LIKE_ONE = re.compile(r"(?:^|(?<=[\t ]))\d*<<-?['\"]?[A-Za-z_]\w*['\"]?(?![^\t ])", re.ASCII)
 _TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
@@ -40,6 +41,26 @@ def markers(line: str) -> tuple[Marker, ...]:
         return ()
     found = (marker(word.text, word.start, word.end) for word in words if "<<" in word.text)
     return tuple(one for one in found if one is not None)
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """What looks like `<<EOF` at `start:end` of a line in which no here-document is read, and why."""
+
+    reason: str
+    start: int
+    end: int
+
+
+def unread(line: str) -> Unread | None:
+    """The first would-be here-document of a line that does not lex as words: the lines below it become instructions."""
+    match = _LOOKS_LIKE_ONE.search(line)
+    if match is None:
+        return None
+    try:
+        raw_words(line)
+    except ExpansionError as error:
+        return Unread(error.message, match.start(), match.end())
+    return None
 
 
 def marker(text: str, start: int = 0, end: int = 0) -> Marker | None:

@@ -10,7 +10,7 @@ from lark import Token
 from lark.lexer import Lexer
 
 from grammar import flags, forms, heredoc
-from grammar.diagnostics import Fault, suggest
+from grammar.diagnostics import Fault, shorten, suggest
 from grammar.forms import Head, Piece
 from grammar.lines import LogicalLine, Scan
 from grammar.nodes import Word
@@ -77,7 +77,7 @@ class TokenStream:
         head = forms.head(line.text, start)
         name = head.keyword.text.upper()
         if name not in KEYWORDS:
-            raise _unknown_instruction(head.keyword, line)
+            raise self._unknown_instruction(head.keyword, line)
         self.instruction = name
         yield self._token(name, head.keyword, line, self._opening(line, head))
         if head.open_flag is not None:
@@ -174,7 +174,7 @@ class TokenStream:
         for piece in forms.items(Piece(rest.text[start - rest.start : end - rest.start], start, end)):
             if name != "VOLUME" and "<<" in piece.text and heredoc.marker(piece.text) is not None:
                 raise forms.FormError(
-                    "unread-heredoc", f"{piece.text} is not read as a here-document here", piece.start, piece.end,
+                    "unread-heredoc", f"{shorten(piece.text)} is not read as a here-document here", piece.start, piece.end,
                     "a quote before it is never closed, or an escape joins it to the word before",
                 )  # fmt: skip
             yield self._token("WORD", piece, line)
@@ -191,13 +191,17 @@ class TokenStream:
             yield self._token("CHECK", kind, line)
             yield from self._command(command, line)
         else:
-            raise forms.FormError("unknown-check", f"HEALTHCHECK has no form {kind.text}", kind.start, kind.end, "write CMD or NONE")
+            message = f"HEALTHCHECK has no form {shorten(kind.text)}"
+            raise forms.FormError("unknown-check", message, kind.start, kind.end, "write CMD or NONE")
 
-
-def _unknown_instruction(keyword: Piece, line: LogicalLine) -> Fault:
-    span = line.span(keyword.start, keyword.end)
-    if not keyword.text:
-        return Fault("empty-instruction", "the continued line holds no instruction", span)
-    near = suggest(keyword.text.upper(), KEYWORDS)
-    help = f"did you mean {near}?" if near else "a line that belongs to the one above needs that one to end in the escape character"
-    return Fault("unknown-instruction", f"there is no instruction {keyword.text}", span, help)
+    def _unknown_instruction(self, keyword: Piece, line: LogicalLine) -> Fault:
+        span = line.span(keyword.start, keyword.end)
+        if not keyword.text:
+            return Fault("empty-instruction", "the continued line holds no instruction", span)
+        near = suggest(keyword.text.upper(), KEYWORDS)
+        unread = [one for one in self.scan.warnings if one.code == "unread-heredoc" and one.span and one.span.line < span.line]
+        if unread and unread[-1].span:
+            help: str | None = f"line {unread[-1].span.line}: {unread[-1].message}"
+        else:
+            help = f"did you mean {near}?" if near else "if the line belongs to the one above, that one must end in the escape character"
+        return Fault("unknown-instruction", f"there is no instruction {shorten(keyword.text)}", span, help)

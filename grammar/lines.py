@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from grammar import directives, forms, heredoc
-from grammar.diagnostics import Diagnostic, DockerfileError
+from grammar.diagnostics import Diagnostic, DockerfileError, shorten
 from grammar.gostrings import trim, trim_left
 from grammar.nodes import Heredoc, Word
 from grammar.source import Source, Span
@@ -214,11 +214,21 @@ class _Scanner:
         )
 
     def _with_heredocs(self, line: LogicalLine) -> LogicalLine:
+        if "<<" not in line.text or not _can_open_heredocs(line.text):
+            return line
         found = heredoc.markers(line.text)
-        if not found or not _can_open_heredocs(line.text):
+        if not found:
+            self._warn_unread(line)
             return line
         documents = tuple(self._document(line, marker) for marker in found)
         return msgspec.structs.replace(line, heredocs=documents, end=self.next)
+
+    def _warn_unread(self, line: LogicalLine) -> None:
+        unread = heredoc.unread(line.text)
+        if unread is not None:
+            message = f"{shorten(line.text[unread.start : unread.end])} opens no here-document here: {unread.reason}"
+            span = line.span(unread.start, unread.end)
+            self.warnings.append(Diagnostic("unread-heredoc", message, span, "close or escape the quotes of the line", "warning"))
 
     def _document(self, line: LogicalLine, marker: heredoc.Marker) -> Heredoc:
         start = self.next
@@ -234,9 +244,9 @@ class _Scanner:
         span = line.span(marker.start, marker.end)
         raise self.error(
             "unterminated-heredoc",
-            f"the here-document {marker.name!r} never ends",
+            f"the here-document {shorten(marker.name)!r} never ends",
             span,
-            f"end it with a line that holds nothing but {marker.name}",
+            f"end it with a line that holds nothing but {shorten(marker.name)}",
         )
 
     def _check_readable(self, line: LogicalLine) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from grammar.diagnostics import suggest
+from grammar.diagnostics import shorten, suggest
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing = Literal["shared", "private", "locked"]
@@ -114,7 +114,7 @@ def _options(value: str, expand: Callable[[str], str] | None) -> dict[str, str]:
         name = _ALIASES.get(key.lower(), key.lower())
         if name not in _KEYS:
             near = suggest(key, (*_KEYS, *_ALIASES))
-            raise FlagError(f"a mount has no option {key!r}", f"did you mean {near}?" if near else f"there are {', '.join(_KEYS)}")
+            raise FlagError(f"a mount has no option {shorten(key)!r}", f"did you mean {near}?" if near else f"there are {', '.join(_KEYS)}")
         if not equals and name not in _BARE:
             raise FlagError(f"the mount option {name} needs a value", f"write {name}=…")
         if name == "from" and _VARIABLE.search(text):
@@ -170,7 +170,7 @@ def _type(value: str) -> MountType:
         if kind == value.lower():
             return kind
     near = suggest(value, TYPES)
-    raise FlagError(f"there is no mount type {value!r}", f"did you mean {near}?" if near else f"there are {', '.join(TYPES)}")
+    raise FlagError(f"there is no mount type {shorten(value)!r}", f"did you mean {near}?" if near else f"there are {', '.join(TYPES)}")
 
 
 def _sharing(value: str | None) -> Sharing | None:
@@ -180,7 +180,7 @@ def _sharing(value: str | None) -> Sharing | None:
         if sharing == value.lower():
             return sharing
     near = suggest(value, SHARINGS)
-    raise FlagError(f"there is no sharing {value!r}", f"did you mean {near}?" if near else f"there are {', '.join(SHARINGS)}")
+    raise FlagError(f"there is no sharing {shorten(value)!r}", f"did you mean {near}?" if near else f"there are {', '.join(SHARINGS)}")
 
 
 def _read_only(options: dict[str, str], kind: MountType) -> bool:
@@ -196,7 +196,7 @@ def _boolean(key: str, value: str) -> bool:
         return True
     if value in _FALSE:
         return False
-    raise FlagError(f"the mount option {key} is true or false, not {value!r}")
+    raise FlagError(f"the mount option {key} is true or false, not {shorten(value)!r}")
 
 
 def _integer(key: str, value: str | None, base: int) -> int | None:
@@ -205,7 +205,7 @@ def _integer(key: str, value: str | None, base: int) -> int | None:
     digits = "01234567" if base == 8 else "0123456789"
     if not value or value.strip(digits) or len(value.lstrip("0")) > 11 or int(value, base) >= 1 << 32:
         help = "write an octal mode such as 0755" if base == 8 else "write a number"
-        raise FlagError(f"the mount option {key} cannot be {value!r}", help)
+        raise FlagError(f"the mount option {key} cannot be {shorten(value)!r}", help)
     return int(value, base)
 
 
@@ -216,7 +216,7 @@ def _size(value: str | None) -> int | None:
     match = _SIZE.fullmatch(value)
     size = float(match[1]) * _SCALES[(match[2] or "").lower()] if match else float("inf")
     if size >= 1 << 63:
-        raise FlagError(f"the mount option size cannot be {value!r}", "write a size such as 64m or 1g")
+        raise FlagError(f"the mount option size cannot be {shorten(value)!r}", "write a size such as 64m or 1g")
     return int(size)
 
 

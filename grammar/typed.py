@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar
 from lark import Token, Transformer
 
 from grammar import nodes
-from grammar.diagnostics import Fault
+from grammar.diagnostics import Fault, shorten
 from grammar.durations import DurationError, format_duration, parse_duration
 from grammar.heredoc import shell_form
 from grammar.lexer import Opening
@@ -116,7 +116,7 @@ def _command(children: Children) -> nodes.Command | None:
 
 def _plain_name(document: nodes.Heredoc) -> None:
     if "/" in document.name or document.name in (".", ".."):
-        raise Fault("heredoc-name", f"the here-document {document.name!r} cannot be a file's name", document.span)
+        raise Fault("heredoc-name", f"the here-document {shorten(document.name)!r} cannot be a file's name", document.span)
 
 
 class NodeBuilder(Transformer[Token, Any]):
@@ -172,7 +172,7 @@ class NodeBuilder(Transformer[Token, Any]):
         image, *aliases = _tokens(children, "WORD")
         alias = _word(aliases[0]) if aliases else None
         if alias is not None and not _STAGE_NAME.fullmatch(alias.text.lower()):
-            message = f"{alias.text!r} cannot name a stage"
+            message = f"{shorten(alias.text)!r} cannot name a stage"
             raise Fault("bad-stage-name", message, alias.span, "a name begins with a letter; letters, digits, '-', '_' and '.' follow")
         as_words = _tokens(children, "AS")
         return nodes.From(
@@ -302,7 +302,7 @@ def _interval(name: str, word: nodes.Word | None) -> int | None:
     try:
         value = parse_duration(word.text)
     except DurationError as error:
-        raise Fault("bad-duration", f"--{name}: {error}", word.span, "write a duration such as 30s or 1m30s") from error
+        raise Fault("bad-duration", f"--{name}: {shorten(str(error), 120)}", word.span, "write a duration such as 30s or 1m30s") from error
     if value != 0 and value < MIN_INTERVAL:
         raise Fault("bad-duration", f"--{name} cannot be less than {format_duration(MIN_INTERVAL)}", word.span)
     return value
@@ -312,7 +312,7 @@ def _retries(word: nodes.Word | None) -> int | None:
     if word is None or not word.text:
         return None
     if not _INTEGER.fullmatch(word.text) or not -(1 << 31) <= int(word.text) < 1 << 31:
-        raise Fault("bad-retries", f"--retries is a whole number, not {word.text!r}", word.span)
+        raise Fault("bad-retries", f"--retries is a whole number, not {shorten(word.text)!r}", word.span)
     if int(word.text) < 0:
-        raise Fault("bad-retries", f"--retries cannot be negative ({word.text})", word.span)
+        raise Fault("bad-retries", f"--retries cannot be negative ({shorten(word.text)})", word.span)
     return int(word.text)

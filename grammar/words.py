@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Expanded", "ExpansionError", "RawWord", "expand", "expand_heredoc", "parse", "raw_words", "split", "split_chunks"]
 
+SHORT = 1024
+"""Words below this length are kept parsed: rules and steps ask for the same ones again and again."""
+
 _UNMARKED = re.compile(r"[^$'\"\\`]*")
-_SIMPLE = re.compile(r"(?:[^$'\"\\`]|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})*")
+_SIMPLE = re.compile(r"(?:[^$'\"\\`]++|\$[A-Za-z_][A-Za-z0-9_]*+|\$\{[A-Za-z_][A-Za-z0-9_]*+\})*+")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
@@ -69,9 +72,17 @@ def raw_words(line: str) -> list[RawWord]:
     return split_chunks(evaluation.chunks(parse(WordText(line, "\\", glue=True))))
 
 
-@lru_cache(maxsize=1024)
 def parse(word: WordText) -> Word:
     """The tree of a word; raises ExpansionError for what is no word."""
+    return _parse_short(word) if len(word.text) < SHORT else _parse(word)
+
+
+@lru_cache(maxsize=1024)
+def _parse_short(word: WordText) -> Word:
+    return _parse(word)
+
+
+def _parse(word: WordText) -> Word:
     tree: object = _lark().parse(word)  # our lexer takes the WordText
     assert isinstance(tree, tuple)
     return tree
