@@ -50,10 +50,11 @@ class Target(msgspec.Struct, frozen=True):
         headers: Mapping[str, str] | None = None,
         body: bytes | Callable[[], BlobBody] | None = None,
         mount: str = "",
+        retry: bool | None = None,
     ) -> Response:
         """One exchange; `mount` is a repository that must be readable too."""
         scopes = (*self.scopes, f"repository:{mount}:pull") if mount else self.scopes
-        return self.service.call(method, path, scopes, repository=self.endpoint.repository, headers=headers, body=body)
+        return self.service.call(method, path, scopes, repository=self.endpoint.repository, headers=headers, body=body, retry=retry)
 
     def failure(self, response: Response, what: str) -> RegistryError:
         return self.service.failure(response, what, self.endpoint.repository)
@@ -146,6 +147,7 @@ def upload_blob(target: Target, descriptor: Descriptor, blobs: BlobStore, contro
                 control.watch(Transfer("push", descriptor.digest, descriptor.size, descriptor.size, "done"))
                 return
             location, offset = "", 0
+            target.service.pause(attempt)
         except Unreachable:
             if attempt == target.attempts:
                 raise
@@ -182,7 +184,7 @@ def put_manifest(target: Target, name: str, descriptor: Descriptor, raw: bytes) 
 
 
 def _begin(target: Target, what: str) -> str:
-    response = target.call("POST", f"{target.endpoint.repository}/blobs/uploads/", headers={"Content-Length": "0"})
+    response = target.call("POST", f"{target.endpoint.repository}/blobs/uploads/", headers={"Content-Length": "0"}, retry=True)
     if response.status != 202 or not response.headers.get("Location"):
         raise target.failure(response, what)
     with response:
@@ -221,7 +223,7 @@ def _finish(target: Target, location: str, descriptor: Descriptor, what: str) ->
     if response.status in (201, 202, 204):
         response.close()
         return True
-    if response.status in (400, 404, 416):
+    if response.status in {400, 404} | _RETRY:
         response.close()
         return False
     raise target.failure(response, what)
