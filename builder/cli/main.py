@@ -1,0 +1,55 @@
+"""`layerwright`: the commands by name, each a module of its own that is loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from builder.cli.errors import run_command
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
+    "build": ("builder.cli.build", "Build an image from a Dockerfile."),
+    "run": ("builder.cli.run", "Run the command of an image in a sandbox."),
+}
+"""The module that holds a command of the same name, and what the list of commands says of it."""
+
+
+class LazyGroup(click.Group):
+    """Lists the commands without loading any, and loads the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            from grammar.diagnostics import suggest
+
+            near = suggest(args[0], COMMANDS)
+            hint = f" (did you mean `{near}`?)" if near else ""
+            raise click.UsageError(f"there is no command `{args[0]}`{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="layerwright", prog_name="layerwright")
+def layerwright() -> None:
+    """Dockerfiles to OCI images: no daemon, no root needed."""
+
+
+def main() -> None:
+    """The entry point of the script `layerwright`."""
+    sys.exit(run_command(layerwright, "layerwright"))
