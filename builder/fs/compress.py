@@ -20,6 +20,7 @@ from isal import isal_zlib
 
 from builder.errors import CorruptionError, UsageError
 from builder.fs.limits import DEFAULT, Limits
+from builder.fs.zstdframes import FrameWatch
 from builder.oci.media import Compression
 
 CHUNK = 1 << 20
@@ -154,7 +155,7 @@ def decompress(stream: Readable, limits: Limits = DEFAULT) -> Readable:
         return _Members(source, "xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.xz_memory), b"\xfd7zXZ\x00")
     if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
         reader = zstandard.ZstdDecompressor(max_window_size=limits.zstd_window)
-        return _Zstandard(reader.stream_reader(source, read_size=_READ, read_across_frames=True))  # type: ignore[arg-type]
+        return _Zstandard(reader.stream_reader(FrameWatch(source.read), read_size=_READ, read_across_frames=True))  # type: ignore[arg-type]
     return source
 
 

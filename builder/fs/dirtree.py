@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 
 from builder.fs.entries import Entry, decode_path
 from builder.fs.handles import Directories, list_names, split
@@ -56,6 +57,20 @@ class DirTree:
         """See Tree."""
         handle = self._directories.get(path)
         return () if handle is None else tuple(decode_path(name) for name in list_names(handle))
+
+    def scan(self, path: str) -> Iterator[tuple[str, Entry, os.stat_result, tuple[tuple[str, bytes], ...]]]:
+        """Each entry of a directory as names, lstat, stat and xattrs would tell, at a third of their cost."""
+        handle = self._directories.get(path)
+        prefix = path + "/" if path else ""
+        for name in () if handle is None else list_names(handle):
+            assert handle is not None
+            text = decode_path(name)
+            try:
+                st = os.stat(name, dir_fd=handle.fd, follow_symlinks=False)
+                yield text, entry_at(handle.fd, name, prefix + text, st), st, xattrs_at(handle.fd, name)
+            except OSError as error:
+                if error.errno not in ABSENT | {errno.EINVAL}:
+                    raise
 
     def open(self, path: str) -> int:
         """See Tree."""

@@ -37,8 +37,10 @@ TREE = MemoryTree(
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [
-        ("", ""), ("/", ""), (".", ""), ("..", ""), ("../..", ""), ("/etc//real", "etc/real"), ("abs/real", "etc/real"), ("rel/real", "etc/real"),
-        ("/etc/up", "etc/real"), ("etc/chain", "etc/real"), ("dangling", "no/place"), ("dangling/x", "no/place/x"), ("new/dir/f", "new/dir/f"),
+        ("", ""), ("/", ""), (".", ""), ("..", ""), ("../..", ""), ("/etc//real", "etc/real"), ("abs/real", "etc/real"),
+        ("rel/real", "etc/real"),
+        ("/etc/up", "etc/real"), ("etc/chain", "etc/real"), ("dangling", "no/place"), ("dangling/x", "no/place/x"),
+        ("new/dir/f", "new/dir/f"),
         ("root/etc/up", "etc/real"), ("dot/dot/abs", "etc"), ("trail/real", "etc/real"), ("a/b/c", "etc/real"), ("a/b/../../abs/../a", "a"),
         ("etc/real/below", "etc/real/below"), ("../../../abs/../etc/up", "etc/real"),
     ],

@@ -53,7 +53,11 @@ def split_stack(path: Path) -> Tree:
     """Two layers with half of the files each, a third that hides what it has below, over a fourth that is hidden."""
     pairs = [item for item in ITEMS if item[0].path in ("dir/file", "joined") or item[0].path == "dir"]
     rest = [item for item in ITEMS if item not in pairs or item[0].path == "dir"]
-    hidden: list[Item] = [(Entry("gone/deep/file", "file", 0o600), b"x"), (Entry("dir/stale", "file", 0o600), b"x"), (Entry("up/x", "file"), b"x")]
+    hidden: list[Item] = [
+        (Entry("gone/deep/file", "file", 0o600), b"x"),
+        (Entry("dir/stale", "file", 0o600), b"x"),
+        (Entry("up/x", "file"), b"x"),
+    ]
     lowest = build(path / "lowest", hidden)
     low = build(path / "low", [*rest, (Entry("late", "file"), b"x")])
     hide(low, "gone", "dir/stale")

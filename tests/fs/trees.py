@@ -53,4 +53,3 @@ def is_root() -> bool:
 
 
 needs_root = pytest.mark.skipif(not is_root(), reason="only root can make devices and owners")
-
