@@ -96,7 +96,7 @@ def execute(options: dict[str, Any], env: Environment) -> int:
     if options["check"] or options["call"] not in (None, "build"):
         from builder.cli.build_calls import call
 
-        return call("check" if options["check"] else options["call"], request, options, env)
+        return call("check" if options["check"] else options["call"], request, options["root"], env)
     settings = workshop_settings(env, options["root"])
     from builder.engine.build import run_build
 

@@ -1,9 +1,9 @@
 """The Python API: the power of the `build` command as one function.
 
-    from builder import BuildRequest, build
+from builder import BuildRequest, build
 
-    outcome = build(BuildRequest(context=".", tags=("app",)), root="/var/lib/layerwright")
-    print(outcome.digest)
+outcome = build(BuildRequest(context=".", tags=("app",)), root="/var/lib/layerwright")
+print(outcome.digest)
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from builder.engine.request import BuildRequest
 from builder.engine.workshop import WorkshopSettings
 from builder.progress.events import Listener
 from builder.registry.settings import Settings
+
+__all__ = ["BuildOutcome", "BuildRequest", "build"]
 
 
 def build(

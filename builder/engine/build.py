@@ -13,6 +13,7 @@ import msgspec
 from builder.cache.local import LocalCache
 from builder.context.statcache import FileDigests
 from builder.engine.bases import BaseImages
+from builder.engine.checks import Method, WarningCount, answer, check, facts_of, resolvable_bases, tell
 from builder.engine.contexts import OpenedContexts, open_contexts
 from builder.engine.dockerfiles import parse_cached
 from builder.engine.outputs import Output, plan_outputs
@@ -22,7 +23,7 @@ from builder.engine.workshop import Workshop, WorkshopSettings
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.frontend.convert import convert
 from builder.frontend.settings import FrontendSettings
-from builder.graph.plan import BuildPlan
+from builder.graph.plan import BaseImage, BuildPlan
 from builder.graph.vertex import VertexID
 from builder.image.assemble import assemble, combine_images
 from builder.image.model import BuildResult
@@ -74,13 +75,29 @@ def run_build(
     return outcome
 
 
+def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, *, json: bool) -> tuple[str, int]:
+    """Answer `--call METHOD` without building: the text to print and the exit code.
+
+    `check` looks at every stage; a base that cannot be resolved leaves the rules that need it silent.
+    """
+    with Workshop(settings) as shop, contextlib.ExitStack() as stack:
+        contexts = open_contexts(request, Remote(shop, _secret_source(request)), stack)
+        dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, shop.store.index)
+        platform = _platforms(request)[0]
+        bases: dict[int, BaseImage] = {}
+        if method == "check":
+            bases = resolvable_bases(dockerfile, request, platform, BaseImages(shop.store, shop.registry, pull=request.pull))
+        facts = facts_of(None, contexts, request.build_args, bases, platform)
+        return answer(method, dockerfile, facts, request.target, json=json)
+
+
 class _Build:
     """One build, with everything open."""
 
     def __init__(self, request: BuildRequest, shop: Workshop, listener: Listener, clock: Clock, cancel: threading.Event) -> None:
         self._request = request
         self._shop = shop
-        self._listener = listener
+        self._listener = WarningCount(listener)
         self._clock = clock
         self._cancel = cancel
         self._remote = Remote(shop, _secret_source(request))
@@ -95,8 +112,13 @@ class _Build:
             dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
             platforms = _platforms(self._request)
             plans = [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms]
+            self._check(dockerfile, plans[0], contexts)
             solutions = [self._solve(plan, contexts, outputs) for plan in plans]
             return self._finish(plans, solutions, outputs, dockerfile)
+
+    def _check(self, dockerfile: Dockerfile, plan: BuildPlan, contexts: OpenedContexts) -> None:
+        facts = facts_of(plan, contexts, self._request.build_args, plan.stage_bases, plan.platform)
+        tell(check(dockerfile, facts), self._listener, self._clock)
 
     def _frontend_settings(self, contexts: OpenedContexts, platform: Platform) -> FrontendSettings:
         request = self._request
@@ -158,6 +180,8 @@ class _Build:
                 results[options] = combine_images(images, shop.store.blobs, options, index=several)
             return results[options]
 
+        if self._request.strict:
+            self._listener.enforce()
         last: BuildResult | None = None
         for output in outputs:
             last = output.write(shop, result_for(output.options), self._listener, self._clock)

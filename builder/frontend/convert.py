@@ -71,6 +71,7 @@ class Converter:
         self._built: dict[int, StageState] = {}
         self._open: list[int] = []
         self._bases: dict[str, BaseImage] = {}
+        self._stage_bases: dict[int, BaseImage] = {}
 
     def plan(self) -> BuildPlan:
         """Everything the target stage needs."""
@@ -88,6 +89,8 @@ class Converter:
             bases=tuple(self._bases.values()),
             history=tuple(state.history),
             stages=tuple(stage.title for stage in self._stages.stages),
+            needed_stages=tuple(sorted(self._built)),
+            stage_bases=dict(self._stage_bases),
         )
 
     def _image_config(self, state: StageState, config: RunConfig) -> ImageConfig:
@@ -196,6 +199,7 @@ class Converter:
         base = self._resolve(reference, platform, word)
         state = StageState(stage, platform, self._image_vertex(base))
         state.base, state.author = base, base.config.author
+        self._stage_bases[stage.index] = base
         config = base.config.config
         env = config.env or ()
         if not any(item.partition("=")[0] == "PATH" for item in env):

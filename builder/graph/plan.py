@@ -48,6 +48,8 @@ class BuildPlan(msgspec.Struct, frozen=True):
     history: tuple[HistoryItem, ...]
     warnings: tuple[Diagnostic, ...] = ()
     stages: tuple[str, ...] = ()
+    needed_stages: tuple[int, ...] = ()
+    stage_bases: dict[int, BaseImage] = {}
 
 
 Network = Literal["default", "none", "host"]
