@@ -36,6 +36,7 @@ from builder.lint.rules import (
     undefined_var,
     unknown_check_name,
     unknown_chown_name,
+    unread_heredoc,
     workdir_relative_path,
 )
 
@@ -73,6 +74,7 @@ RULES: tuple[Rule, ...] = (
     entrypoint_drops_cmd.RULE,
     comment_in_arguments.RULE,
     unknown_check_name.RULE,
+    unread_heredoc.RULE,
 )
 
 RULE_NAMES: tuple[str, ...] = tuple(rule.name for rule in RULES)

@@ -127,6 +127,8 @@ TABLE: list[tuple[str, str, list[int]]] = [
     ("EntrypointDropsCmd", 'FROM scratch AS a\nCMD ["x"]\nFROM a\nENTRYPOINT ["y"]\nCMD ["z"]\nFROM scratch\nENTRYPOINT ["y"]\n', []),
     ("CommentInArguments", S + "COPY a b / # no\nWORKDIR /x # no\nUSER me # no\n", [2, 3, 4]),
     ("CommentInArguments", S + "COPY a#b /\nRUN true # fine\nWORKDIR /#x\n", []),
+    ("UnreadHeredoc", S + "RUN echo it's <<EOF\n", [2]),
+    ("UnreadHeredoc", S + "RUN cat <<EOF\nit's\nEOF\nRUN echo it's\n", []),
     ("UnknownCheckName", "# check=skip=NoSuchRule,UndefinedVar\nFROM scratch\n# check=skip=StageNameCaseing\nRUN true\n", [1, 3]),
     ("UnknownCheckName", "# check=skip=all;experimental=all\nFROM scratch\n", []),
 ]
