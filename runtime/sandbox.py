@@ -61,14 +61,14 @@ class Sandbox(Protocol):
 
 def open_sandbox(*, state_dir: str, network_dir: str = DEFAULT_NETWORK_DIR) -> Sandbox:
     """The sandbox of this host; `state_dir` is an existing directory for its own small things."""
-    return NamespaceSandbox(state_dir, network_dir)
+    return NamespaceSandbox(state_dir, Pool(network_dir, avoid=_name_servers()))
 
 
 class NamespaceSandbox:
     """Linux namespaces, as root or as root of a user namespace."""
 
-    def __init__(self, state_dir: str, network_dir: str = DEFAULT_NETWORK_DIR) -> None:
-        self._networks = Pool(network_dir, avoid=_name_servers())
+    def __init__(self, state_dir: str, networks: Pool | None = None) -> None:
+        self._networks = networks or Pool(DEFAULT_NETWORK_DIR, avoid=_name_servers())
         self._mount_point = os.path.join(os.path.abspath(state_dir), "mnt")
         self._userns = in_user_namespace()
         self._lock = threading.Lock()

@@ -15,11 +15,16 @@ class Overlay(msgspec.Struct, frozen=True, tag="overlay"):
 
     `upper` and `work` None: read-only. The mount is made in the sandbox's own mount namespace, so
     nothing of it outlives the process.
+
+    `volatile`: nothing is synced to disk, neither by fsync(2) inside nor when the overlay is unmounted, which
+    otherwise flushes the whole file system that `upper` is on. For an upper that is thrown away, or whose
+    owner syncs it before relying on it (overlayfs.rst, "Volatile mount").
     """
 
     lowers: tuple[str, ...]
     upper: str | None = None
     work: str | None = None
+    volatile: bool = False
 
 
 class Directory(msgspec.Struct, frozen=True, tag="directory"):

@@ -212,6 +212,13 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     _check(_libc.capset(ctypes.byref(header), words))
 
 
+def permitted() -> int:
+    """The capabilities this process may have."""
+    words = (_CapData * 2)()
+    _check(_libc.capget(ctypes.byref(_CapHeader(_CAPABILITY_VERSION_3, 0)), words))
+    return int(words[0].permitted) | int(words[1].permitted) << 32
+
+
 def clear_ambient() -> None:
     zero = ctypes.c_ulong(0)
     _check(_libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), zero, zero, zero))

@@ -60,6 +60,16 @@ def attach(mount_fd: int, target_fd: int) -> None:
         os.close(target_fd)
 
 
+def forget_volatile(root: RootData) -> None:
+    """After a clean unmount, remove the mark that keeps a volatile upper from being mounted again (overlayfs.rst)."""
+    work = root.get("work")
+    if root.get("volatile") and work is not None:
+        marks = f"{work}/work/incompat"
+        os.unlink(f"{marks}/volatile/dirty")
+        os.rmdir(f"{marks}/volatile")
+        os.rmdir(marks)
+
+
 class Stacker:
     """Mounts roots below one scratch tmpfs of the sandbox.
 

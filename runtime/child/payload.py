@@ -149,10 +149,11 @@ def _drop_privileges(process: ProcessData, seccomp: bytes) -> None:
     user = process["user"]
     with suppress(OSError):  # a kernel without keyrings, or another runtime's filter: nothing to keep apart
         libc.new_session_keyring()
-    keep = (1 << 64) - 1 if process["insecure"] else DEFAULT_CAPABILITIES
-    last = _last_capability()
+    keep = libc.permitted()  # the builder may itself have less than everything
+    if not process["insecure"]:
+        keep &= DEFAULT_CAPABILITIES
     with doing("drop capabilities"):
-        for number in range(last + 1):
+        for number in range(_last_capability() + 1):
             if not keep >> number & 1:
                 libc.prctl(libc.PR_CAPBSET_DROP, number)
         if seccomp and not process["insecure"]:
@@ -163,7 +164,7 @@ def _drop_privileges(process: ProcessData, seccomp: bytes) -> None:
         os.setresuid(user["uid"], user["uid"], user["uid"])
     with doing("drop capabilities"):
         libc.clear_ambient()
-        effective = keep & ((1 << (last + 1)) - 1) if user["uid"] == 0 else 0
+        effective = keep if user["uid"] == 0 else 0
         libc.capset(effective, effective, 0)
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
 

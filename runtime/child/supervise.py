@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from runtime.child import libc, wire
 from runtime.child.errors import SetupError, doing
 from runtime.child.furnish import furnish
-from runtime.child.mounts import Stacker, attach, fresh
+from runtime.child.mounts import Stacker, attach, forget_volatile, fresh
 from runtime.child.payload import become
 from runtime.child.stubs import Stubs
 
@@ -141,6 +141,7 @@ class Sandbox:
             self._stubs.remove()
             self._stubs.close()
             libc.umount(f"{self._scratch}/m0", 0)
+            forget_volatile(self._request["process"]["root"])
 
 
 def _raise_loopback() -> None:
