@@ -9,7 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from builder.errors import LayerwrightError, NotFoundError
+from builder.errors import LayerwrightError
 from builder.frontend import metadata, transfer
 from builder.frontend.arguments import evaluate_globals, platform_arguments
 from builder.frontend.run import run
@@ -196,7 +196,10 @@ class Converter:
         return state
 
     def _from_image(self, stage: Stage, platform: Platform, reference: str, word: Word) -> StageState:
-        base = self._resolve(reference, platform, word)
+        try:
+            base = self._resolve(reference, platform, word)
+        except LayerwrightError as error:
+            raise self._unknown_source(f"FROM {reference}", reference, stage.index, word, error) from None
         state = StageState(stage, platform, self._image_vertex(base))
         state.base, state.author = base, base.config.author
         self._stage_bases[stage.index] = base
@@ -268,21 +271,17 @@ class Converter:
         reference = context.reference if isinstance(context, ImageContext) else name
         try:
             return self._image_vertex(self._resolve(reference, state.platform, word))
-        except NotFoundError as error:
-            raise self._unknown_source(name, state, word, error) from None
+        except LayerwrightError as error:
+            raise self._unknown_source(f"--from={name}", name, state.stage.index, word, error) from None
 
-    def _unknown_source(self, name: str, state: StageState, word: Word, error: LayerwrightError) -> LayerwrightError:
-        known = [stage.name for stage in self._stages.stages[: state.stage.index] if stage.name]
-        near = suggest(name, known)
+    def _unknown_source(self, said: str, name: str, before: int, word: Word, error: LayerwrightError) -> LayerwrightError:
+        """The resolver's error, unless the name is nearly that of an earlier stage: then that is what was meant."""
+        near = suggest(name, [stage.name for stage in self._stages.stages[:before] if stage.name])
         if near is None:
             return error
         line = next(stage.begin.span.line for stage in self._stages.stages if stage.name == near)
-        return self._expander.error(
-            "unknown-stage",
-            f"--from={name} names no earlier stage, and there is no such image",
-            word,
-            f"did you mean `{near}` (line {line})?",
-        )
+        message = f"{said} names no earlier stage, and there is no such image"
+        return self._expander.error("unknown-stage", message, word, f"did you mean `{near}` (line {line})?")
 
     # -- instructions -----------------------------------------------------------------------------------
 
