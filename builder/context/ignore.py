@@ -167,7 +167,7 @@ class IgnoredTree:
 
     def names(self, path: str) -> tuple[str, ...]:
         """See Tree.names."""
-        _, state = self._state(path)
+        state = self.state(path)
         step = self.patterns.step
         prefix = path + "/" if path else ""
         kept: list[str] = []
@@ -190,6 +190,10 @@ class IgnoredTree:
     def identity(self, path: str) -> tuple[int, int] | None:
         """See Tree.identity."""
         return self.unfiltered.identity(path)
+
+    def state(self, directory: str) -> int:
+        """What `Patterns.step` needs for the children of a directory."""
+        return self._state(directory)[1]
 
     def _any_below(self, path: str) -> bool:
         prefix = path + "/" if path else ""

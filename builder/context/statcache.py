@@ -47,9 +47,9 @@ class FileDigests:
         self._clock = clock
         self._threads = threads or min(8, os.cpu_count() or 1)
 
-    def of(self, tree: Tree, paths: Sequence[str]) -> list[str]:
-        """The sha256, as hex, of each file's bytes."""
-        stats = _stats(tree, paths)
+    def of(self, tree: Tree, paths: Sequence[str], seen: Sequence[os.stat_result | None] = ()) -> list[str]:
+        """The sha256, as hex, of each file's bytes; `seen` is what stat just said of them, where that is known."""
+        stats = seen if seen and None not in seen else _stats(tree, paths)
         known = self._known(stats)
         found: list[str | None] = [_match(known, st) for st in stats]
         rows = self._fill(tree, paths, stats, found)
@@ -93,9 +93,9 @@ class FileDigests:
             raise unreadable(path, error) from error
         finally:
             os.close(fd)
-        row = _row(after, digest)
-        racy = max(after.st_mtime_ns, after.st_ctime_ns) > now - RACY_NS
-        return digest, None if racy or row != _row(before, digest) else row
+        settled = before.st_ctime_ns == after.st_ctime_ns and before.st_size == after.st_size
+        racy = after.st_mtime_ns > now - RACY_NS or after.st_ctime_ns > now - RACY_NS
+        return digest, _row(after, digest) if settled and not racy else None
 
 
 def unreadable(path: str, error: OSError) -> LayerwrightError:
@@ -109,8 +109,8 @@ def unreadable(path: str, error: OSError) -> LayerwrightError:
 
 def _digest(fd: int, size: int) -> str:
     if size <= _BLOCK:
-        data = os.read(fd, _BLOCK + 1)
-        if len(data) <= _BLOCK:
+        data = os.read(fd, size + 1)  # not more: the buffer is made anew each time
+        if len(data) <= size:
             return hashlib.sha256(data, usedforsecurity=False).hexdigest()
         os.lseek(fd, 0, os.SEEK_SET)
     state = hashlib.sha256(usedforsecurity=False)
@@ -143,9 +143,10 @@ def _stat_open(tree: Tree, path: str) -> os.stat_result | None:
 
 def _match(known: dict[tuple[int, int], FileDigest], st: os.stat_result | None) -> str | None:
     row = None if st is None else known.get((st.st_dev, st.st_ino))
-    if row is None or st is None or row != _row(st, row.digest):
+    if row is None or st is None:
         return None
-    return row.digest
+    same = row.ctime_ns == st.st_ctime_ns and row.mtime_ns == st.st_mtime_ns and row.size == st.st_size
+    return row.digest if same else None
 
 
 def _row(st: os.stat_result, digest: str) -> FileDigest:

@@ -14,6 +14,7 @@ import msgspec
 
 from builder.context.globs import inside
 from builder.context.ignore import Patterns, parse_patterns
+from builder.context.scan import Seen
 from builder.errors import LayerwrightError
 from builder.fs.entries import Entry
 from builder.fs.modes import parse_chmod
@@ -67,13 +68,13 @@ class _Copier:
         for item in selection.items:
             self._check()
             self._numbered += 1
-            if source.unpack and item.entry.kind == "file" and is_archive(tree, item.path):
+            if source.unpack and item.seen.entry.kind == "file" and is_archive(tree, item.path):
                 self._extract(tree, item)
-            elif item.entry.kind == "dir":
+            elif item.seen.entry.kind == "dir":
                 self._copy_directory(source, tree, item)
             else:
                 self._warn_excluded(item)
-                self._copy_file(item.name, self._placed(source, tree, item.path, item.entry))
+                self._copy_file(item.name, self._placed(source, tree, item.seen, ""))
 
     def copy_inline(self, file: InlineFile) -> None:
         """A here-document: a file named after its delimiter."""
@@ -132,10 +133,10 @@ class _Copier:
         prefix = top + "/" if top else ""
         for found in Below(tree, item.path, self._excludes, item.include):
             self._copy_found(source, tree, found, prefix + found.relative)
-        self._plan.set_mtime(top, self._times.copied(item.entry.mtime_ns))
+        self._plan.set_mtime(top, self._times.copied(item.seen.entry.mtime_ns))
 
     def _copy_found(self, source: CopyFrom, tree: Tree, found: Found, path: str) -> None:
-        entry = found.entry
+        entry = found.seen.entry
         if self._left_out(entry, entry.path):
             return
         if found.parent:
@@ -145,30 +146,27 @@ class _Copier:
                 self._plan.set_mode(path, entry.mode)
                 self._plan.touch(path, self._times.created)
                 return
-        placed = self._placed(source, tree, entry.path, entry)
-        placed.entry = msgspec.structs.replace(placed.entry, path=path)
-        self._plan.put(placed)
+        self._plan.put(self._placed(source, tree, found.seen, path))
 
-    def _placed(self, source: CopyFrom, tree: Tree, path: str, entry: Entry) -> Placed:
-        """A source's entry with the metadata it gets."""
+    def _placed(self, source: CopyFrom, tree: Tree, seen: Seen, path: str) -> Placed:
+        """A source's entry with the metadata it gets, at `path` of the destination."""
+        entry = seen.entry
         uid, gid = self._chown or ((0, 0) if source.zero_owner else (entry.uid, entry.gid))
         mode = entry.mode
         if self._chmod is not None and entry.kind != "symlink":
             mode = self._chmod(mode, entry.kind == "dir")
         mtime = self._times.copied(entry.mtime_ns)
-        xattrs = tree.xattrs(path)
-        final = Entry("", entry.kind, mode, uid, gid, mtime, entry.size, entry.link, entry.major, entry.minor, xattrs)
+        final = Entry(path, entry.kind, mode, uid, gid, mtime, entry.size, entry.link, entry.major, entry.minor, seen.xattrs)
         if entry.kind != "file":
             return Placed(final)
-        identity = tree.identity(path)
-        return Placed(final, tree, path, group=None if identity is None else (self._numbered, identity))
+        return Placed(final, tree, entry.path, group=None if seen.identity is None else (self._numbered, seen.identity))
 
     def _extract(self, tree: Tree, item: Selected) -> None:
         self.flush()
         target = resolve(self._plan, inside(self._action.destination))
         self._plan.make_directories(target, self._chown or (0, 0), self._times.created)
         self.flush()
-        extract_archive(tree, item.path, target, self._to, self._chown, self._times, self._check)
+        self.warnings.extend(extract_archive(tree, item.path, target, self._to, self._chown, self._times, self._check))
         self.changed = True
         self._plan = Plan(self._to.root)
 

@@ -158,7 +158,7 @@ def _fill(source: int, target: int, size: int) -> None:
         copy_data(source, target)
         copied = os.fstat(target).st_size
     else:
-        data = os.read(source, _SMALL + 1)
+        data = os.read(source, size + 1)
         write_data(target, data)
         copied = len(data)
     if copied != size:

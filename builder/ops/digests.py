@@ -9,13 +9,15 @@ mtimes, the directory part of a source, files that are not taken. Records are ms
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from builder.context.ignore import Patterns, parse_patterns
+from builder.context.scan import Seen
 from builder.context.statcache import FileDigests
-from builder.fs.entries import Entry, encode_path
+from builder.fs.entries import encode_path
 from builder.fs.tree import Tree
 from builder.graph.operations import CopyAction, CopyFrom
 from builder.ops.copy_owner import owner_of
@@ -61,38 +63,42 @@ class _Walk:
         self._zero = zero_owner
         self._excludes = excludes
         self.records: list[Record] = []
-        self.files: list[str] = []
+        self._files: list[str] = []
+        self._stats: list[os.stat_result | None] = []
 
     def add(self, item: Selected) -> None:
         """One selected path and what is taken below it."""
-        self.records.append(("source", encode_path(item.name), item.entry.kind))
+        name = "" if item.include is not None else item.name  # what a pivot's base is called does not show
+        self.records.append(("source", encode_path(name), item.seen.entry.kind))
         links: dict[tuple[int, int], int] = {}
-        if item.entry.kind != "dir":
-            self._record(item.entry, "", False, links)
+        if item.seen.entry.kind != "dir":
+            self._record(item.seen, "", False, links)
             return
         if item.path:
-            self._record(item.entry, "", False, links)
+            self._record(item.seen, "", False, links)
         for found in Below(self._tree, item.path, self._excludes, item.include):
-            self._record(found.entry, found.relative, found.parent, links)
+            self._record(found.seen, found.relative, found.parent, links)
 
     def digest(self, digests: FileDigests) -> str:
         """The digest of all that was added."""
         state = hashlib.sha256(_encode((_VERSION, len(self.records))))
-        contents = iter(digests.of(self._tree, self.files))
+        contents = iter(digests.of(self._tree, self._files, self._stats))
         for record in self.records:
             state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
         return state.hexdigest()
 
-    def _record(self, entry: Entry, name: str, parent: bool, links: dict[tuple[int, int], int]) -> None:
+    def _record(self, seen: Seen, name: str, parent: bool, links: dict[tuple[int, int], int]) -> None:
+        entry, number = seen.entry, len(self._files)
         uid, gid = (0, 0) if self._zero else (entry.uid, entry.gid)
-        common = (encode_path(name), entry.mode, uid, gid, tuple(self._tree.xattrs(entry.path)))
+        raw = encode_path(name)
         if entry.kind == "file":
-            identity = self._tree.identity(entry.path)
-            first = len(self.files) if identity is None else links.setdefault(identity, len(self.files))
-            self.records.append(("file", *common, entry.size, len(self.files) - first))
-            self.files.append(entry.path)
+            first = number if seen.identity is None else links.setdefault(seen.identity, number)
+            self.records.append(("file", raw, entry.mode, uid, gid, seen.xattrs, entry.size, number - first))
+            self._files.append(entry.path)
+            self._stats.append(seen.stat)
         else:
-            self.records.append((entry.kind, *common, encode_path(entry.link), entry.major, entry.minor, parent))
+            special = (encode_path(entry.link), entry.major, entry.minor, parent)
+            self.records.append((entry.kind, raw, entry.mode, uid, gid, seen.xattrs, *special))
 
 
 _encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode

@@ -14,8 +14,8 @@ import msgspec
 
 from builder.context.globs import PatternError, component_regex, has_wildcard, inside, unescape
 from builder.context.ignore import IgnoredTree
+from builder.context.scan import Seen, look
 from builder.errors import NotFoundError
-from builder.fs.entries import Entry
 from builder.fs.resolve import resolve
 from builder.fs.tree import Tree
 from grammar.diagnostics import Diagnostic, suggest
@@ -24,15 +24,15 @@ from grammar.diagnostics import Diagnostic, suggest
 class Selected(msgspec.Struct, frozen=True):
     """One path that a source names.
 
-    `source` as written; `path` in the tree with links followed; `name` is what it is called inside a
-    directory: the last component before links were followed; `include` the pattern below `path`
-    whose matches --parents takes.
+    `source` as written; `path` in the tree with links followed, and what is `seen` there; `name` is what it is
+    called inside a directory: the last component before links were followed; `include` the pattern below
+    `path` whose matches --parents takes.
     """
 
     source: str
     path: str
     name: str
-    entry: Entry
+    seen: Seen
     include: str | None = None
 
 
@@ -103,14 +103,10 @@ def _literal(tree: Tree, relative: str, source: str) -> Selected:
 
 def _followed(tree: Tree, relative: str, source: str) -> Selected:
     path = resolve(tree, relative)
-    entry = tree.lstat(path) if path else _root_entry(tree)
-    if entry is None:
+    seen = look(tree, path)
+    if seen is None:
         raise missing_source(tree, relative, path, source)
-    return Selected(source, path, relative.rpartition("/")[2], entry)
-
-
-def _root_entry(tree: Tree) -> Entry:
-    return tree.lstat("") or Entry("", "dir", mode=0o755)
+    return Selected(source, path, relative.rpartition("/")[2], seen)
 
 
 def _with_parents(tree: Tree, source: str) -> list[Selected]:
@@ -121,7 +117,7 @@ def _with_parents(tree: Tree, source: str) -> list[Selected]:
     pattern = inside(tail)
     found: list[Selected] = []
     for item in _expand(tree, base, source):
-        if item.entry.kind != "dir":
+        if item.seen.entry.kind != "dir":
             raise NotFoundError(
                 "copy-source-missing",
                 f'"{item.path}" is not a directory, and --parents takes {tail!r} below it',
@@ -129,7 +125,7 @@ def _with_parents(tree: Tree, source: str) -> list[Selected]:
             )
         if pattern and not has_wildcard(pattern):
             _require(tree, item.path, pattern, source)
-        found.append(Selected(source, item.path, item.name, item.entry, include=pattern or None))
+        found.append(Selected(source, item.path, item.name, item.seen, include=pattern or None))
     return found
 
 

@@ -13,18 +13,18 @@ import msgspec
 
 from builder.context.globs import path_regex
 from builder.context.ignore import ROOT_STATE, Patterns
-from builder.fs.entries import Entry
+from builder.context.scan import Seen, scan
 from builder.fs.tree import Tree
 
 
-class Found(msgspec.Struct, frozen=True):
-    """Something to copy: `relative` to the selected directory, `entry.path` in the source tree.
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """Something to copy: `relative` to the selected directory, `seen.entry.path` in the source tree.
 
     `parent` marks a directory that is only there for what lies below it.
     """
 
     relative: str
-    entry: Entry
+    seen: Seen
     parent: bool = False
 
 
@@ -45,24 +45,20 @@ class Below:
         return self._walk("", ROOT_STATE, ROOT_STATE)
 
     def _walk(self, relative: str, excluded: int, included: int) -> Iterator[Found]:
-        tree, prefix = self._tree, self._prefix
         below = relative + "/" if relative else ""
-        for name in tree.names(prefix + relative if relative else self._root):
-            child = below + name
+        for seen in scan(self._tree, self._prefix + relative if relative else self._root):
+            child = below + seen.name
             wanted, state_included = self._include.step(child, included) if self._include is not None else (True, ROOT_STATE)
             left_out, state_excluded = self._excludes.step(child, excluded) if self._excludes else (False, ROOT_STATE)
-            taken = wanted and not left_out
-            may_hold = taken or ((wanted or self._reaches(child)) and (not left_out or self._excludes.reaches_below(child)))
-            entry = tree.lstat(prefix + child) if may_hold else None
-            if entry is None:
-                continue
-            if taken:
-                yield from self._release()
-                yield Found(child, entry)
-                if entry.kind == "dir":
+            is_dir = seen.entry.kind == "dir"
+            if wanted and not left_out:
+                if self._waiting:
+                    yield from self._release()
+                yield Found(child, seen)
+                if is_dir:
                     yield from self._walk(child, state_excluded, state_included)
-            elif entry.kind == "dir":
-                yield from self._pass(Found(child, entry, parent=True), state_excluded, state_included)
+            elif is_dir and (wanted or self._reaches(child)) and (not left_out or self._excludes.reaches_below(child)):
+                yield from self._pass(Found(child, seen, parent=True), state_excluded, state_included)
 
     def _pass(self, directory: Found, excluded: int, included: int) -> Iterator[Found]:
         """Through a directory that is not taken itself: it comes out when something below it does."""
