@@ -287,8 +287,8 @@ def prune_upper(upper: str, changed: Changes) -> None:
     """
     with Upper(upper, EmptyTree(), changed.opaque_xattr) as target:
         for path in changed.dropped:
-            handle, name, real = target.locate(path)
-            target.clear(handle, name, real)
+            handle, name, _ = target.locate(path)
+            target.clear(handle, name)
         for path in changed.unmarked:
             target.unmark(path)
         for entry in changed.entries:

@@ -18,9 +18,9 @@ class Limits(msgspec.Struct, frozen=True):
     """Decompressed bytes of one archive."""
     file: int = 256 << 30
     """Size of one file, holes included."""
-    path: int = 32 << 10
+    path: int = 8 << 10
     """One path or link target; Linux's own PATH_MAX of 4096 binds only single calls."""
-    depth: int = 4096
+    depth: int = 2048
     """Components of one path."""
     header: int = 1 << 20
     """One extended header (PAX, GNU long name), as Go's archive/tar."""
