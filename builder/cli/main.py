@@ -12,6 +12,9 @@ from builder.cli.errors import run_command
 COMMANDS: dict[str, tuple[str, str]] = {
     "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
     "build": ("builder.cli.build", "Build an image from a Dockerfile."),
+    "history": ("builder.cli.history", "Show the steps an image came from."),
+    "images": ("builder.cli.images", "List the images of the store."),
+    "inspect": ("builder.cli.inspect", "Show an image of the store as JSON."),
     "run": ("builder.cli.run", "Run the command of an image in a sandbox."),
 }
 """The module that holds a command of the same name, and what the list of commands says of it."""
