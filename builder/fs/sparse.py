@@ -65,13 +65,13 @@ def read_map_1_0(source: Source, stored: int, limits: Limits) -> tuple[Segments,
             raise _corrupt()
         *whole, held = (held + source.exactly(BLOCK)).split(b"\n")
         used += BLOCK
-        if len(held) > 20:
-            raise _corrupt()
         lines += whole
         if lines and wanted == 1:
             count = _decimal(lines[0])
             _cap(count, limits)
             wanted = 1 + 2 * count
+        if len(lines) < wanted and len(held) > 20:
+            raise _corrupt()
     numbers = [_decimal(line) for line in lines[1:wanted]]
     return list(zip(numbers[::2], numbers[1::2], strict=True)), used
 

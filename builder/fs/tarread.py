@@ -48,10 +48,11 @@ def read_tar(stream: Readable, limits: Limits = DEFAULT, *, whiteouts: bool = Tr
     stream is read to the end-of-archive blocks only. Raises TarError.
     """
     source = Source(stream, limits)
-    for _ in range(limits.entries):
-        step = _next_entry(source, limits)
-        if step is None:
-            return
+    left = limits.entries
+    while (step := _next_entry(source, limits)) is not None:
+        if not left:
+            raise TarError("tar-too-many-entries", f"an archive has more than {limits.entries} entries")
+        left -= 1
         entry, body = step
         if whiteouts and ".wh." in entry.path:
             hidden = _whiteout(entry)
@@ -61,7 +62,6 @@ def read_tar(stream: Readable, limits: Limits = DEFAULT, *, whiteouts: bool = Tr
             entry = hidden
         yield entry, body
         body.skip()
-    raise TarError("tar-too-many-entries", f"an archive has more than {limits.entries} entries")
 
 
 def _next_entry(source: Source, limits: Limits) -> tuple[Entry, Body] | None:
