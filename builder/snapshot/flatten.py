@@ -5,8 +5,7 @@ layer costs each look-up. Blocks are counted from the bottom of a stack, so a st
 it has, and a build of n steps links each file at most once: linear. A merged directory is a row of kind
 `merged` whose parents are the layers in it, so garbage collection takes it before them.
 
-What the merge must keep, since more layers may lie below the block: whiteouts stay whiteouts, and a directory
-that hid what lies below stays opaque.
+What a merge keeps of whiteouts depends on what is below the block, so it is named by all layers up to its top.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from builder.fs.tree import StackTree
 from builder.snapshot.merging import merge_directories
 from builder.snapshot.unpacking import Place
 from builder.store.layertable import LayerId, LayerRecord, stack_digest
@@ -35,24 +35,33 @@ class Flattener:
         self._over = over
         self._block = block
         self._known: dict[LayerId, str] = {}
+        self._names: dict[tuple[str, tuple[LayerId, ...]], str] = {}
 
     def flatten(self, stack: Sequence[LayerId], paths: tuple[str, ...]) -> tuple[str, ...]:
         """Directories that show the same as `paths` (lowest first, one for each of `stack`), fewer of them when there are many."""
         if len(stack) <= self._over:
             return paths
         merged: list[str] = []
+        name = ""
         whole = len(stack) // self._block * self._block
         for start in range(0, whole, self._block):
-            end = start + self._block
-            merged.append(self._merged(tuple(stack[start:end]), paths[start:end]))
+            block = tuple(stack[start : start + self._block])
+            name = self._name(name, block)
+            merged.append(self._merged(name, block, paths[start : start + self._block], merged))
         return (*merged, *paths[whole:])
 
-    def _merged(self, block: tuple[LayerId, ...], paths: Sequence[str]) -> str:
-        layer = LayerId("merged-" + stack_digest(block))
+    def _name(self, below: str, block: tuple[LayerId, ...]) -> str:
+        known = self._names.get((below, block))
+        if known is None:
+            known = self._names[below, block] = stack_digest((LayerId(below), *block))
+        return known
+
+    def _merged(self, name: str, block: tuple[LayerId, ...], paths: Sequence[str], lower: Sequence[str]) -> str:
+        layer = LayerId(f"merged-{name}")
         path = self._known.get(layer) or self._existing(layer)
         if path is None:
             with self._store.lock(f"merge-{layer}"):
-                path = self._existing(layer) or self._merge(layer, block, paths)
+                path = self._existing(layer) or self._merge(layer, block, paths, lower)
         self._known[layer] = path
         return path
 
@@ -69,11 +78,12 @@ class Flattener:
         table.delete_with_descendants(layer)
         return None
 
-    def _merge(self, layer: LayerId, block: tuple[LayerId, ...], paths: Sequence[str]) -> str:
+    def _merge(self, layer: LayerId, block: tuple[LayerId, ...], paths: Sequence[str], lower: Sequence[str]) -> str:
         with self._store.temporary("merge-") as temporary:
             target = str(temporary / "upper")
             os.mkdir(target, 0o755)
-            size = merge_directories(tuple(reversed(paths)), target, self._opaque_xattr)
+            tree = StackTree(tuple(reversed(lower)), self._opaque_xattr, frozen=True)
+            size = merge_directories(tuple(reversed(paths)), target, tree, self._opaque_xattr)
             now = self._store.now()
 
             def insert(name: str) -> bool:

@@ -1,9 +1,10 @@
-"""Overlay-format directories merged into one by hard links: the same view, wherever the one stands in a stack.
+"""Overlay-format directories merged into one by hard links: in their place in the stack it shows the same.
 
 Rules. By directory fds without following links. The topmost name wins. A directory merges with those of its
 name below it, down to an opaque one or to whatever else has the name; then the result hides what is below it,
-so it is opaque. Whiteouts stay, except in what is opaque, where there is nothing to hide. Metadata of a
-directory are those of the topmost. Modes and times of directories are set last, the deepest first, since
+so it is opaque. A whiteout stays only if it has something to hide: overlayfs lists the whiteouts of a directory
+that only one layer has as if they were files (ovl_iterate_real). Metadata of a directory are those of the
+topmost. Modes and times of directories are set last, the deepest first, since
 filling a directory changes its time.
 """
 
@@ -18,6 +19,7 @@ from builder.fs.entries import decode_path, encode_path
 from builder.fs.handles import Directories, Handle
 from builder.fs.inode import kept_xattrs
 from builder.fs.overlay import is_attribute_whiteout, is_whiteout, make_opaque, make_whiteout, opaque_mark, place
+from builder.fs.tree import Tree, below
 from builder.store.space import disk_size
 
 _KEEP = 4
@@ -44,15 +46,18 @@ class _Part:
             os.close(fd)
 
 
-def merge_directories(layers: Sequence[str], target: str, opaque_xattr: str) -> int:
-    """Fills the empty directory `target` with the merge of `layers`, topmost first; bytes on disk of what is not shared."""
-    merge = _Merge([Directories(path, _KEEP) for path in layers], target, opaque_xattr)
-    return merge.run()
+def merge_directories(layers: Sequence[str], target: str, lower: Tree, opaque_xattr: str) -> int:
+    """Fills the empty directory `target` with the merge of `layers`, topmost first, to stand on `lower`.
+
+    Returns the bytes on disk of what is not shared.
+    """
+    return _Merge([Directories(path, _KEEP) for path in layers], target, lower, opaque_xattr).run()
 
 
 class _Merge:
-    def __init__(self, layers: Sequence[Directories], target: str, opaque_xattr: str) -> None:
+    def __init__(self, layers: Sequence[Directories], target: str, lower: Tree, opaque_xattr: str) -> None:
         self._layers = tuple(layers)
+        self._lower = lower
         self._opaque_xattr = opaque_xattr
         self._target = Directories(target, keep=64)
         self._pending: list[tuple[str, tuple[Directories, ...], bool, bool]] = []
@@ -87,14 +92,13 @@ class _Merge:
                     self._name(path, name, info, parts[position:], target, hides or inside)
 
     def _name(self, path: str, name: bytes, info: os.stat_result, parts: Sequence[_Part], target: Handle, bare: bool) -> None:
-        part = parts[0]
+        part, child = parts[0], below(path, decode_path(name))
         if stat.S_ISDIR(info.st_mode):
             layers, ended = self._below(name, parts)
             os.mkdir(name, 0o700, dir_fd=target.fd)
-            child = decode_path(name)
-            self._pending.append((f"{path}/{child}" if path else child, layers, ended, bare))
+            self._pending.append((child, layers, ended, bare))
         elif self._hides(part, name, info):
-            if not bare:
+            if not bare and self._lower.lstat(child) is not None:
                 make_whiteout(target.fd, name)
         else:
             self._link(part, name, target)

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from builder.store.database import shown
 from builder.store.locks import FileLock
 from builder.store.removal import remove_tree
 from builder.store.space import guard_space
@@ -80,15 +81,15 @@ class CacheMounts:
 
         `locked` waits for its turn; BuildCancelled when `cancel` is set meanwhile. Mode and owner are of a new directory.
         """
-        base = directory_name(mount_id, seed)
-        lock, name = self._take(base, sharing, cancel)
+        lock, name = self._take(directory_name(mount_id, seed), sharing, cancel)
+
+        def used() -> None:
+            self._store.index.put_mount(name, shown(mount_id[:_SHOWN]), shown(seed[:_SHOWN]), self._store.now())
+
         try:
-            self._store.index.put_mount(name, mount_id[:_SHOWN], seed[:_SHOWN], self._store.now())
+            used()
             path = self._store.root / "caches" / name
-            fresh = self._ensure(path, (mode, uid, gid), fill)
-            return CacheLease(
-                path, fresh, lock, lambda: self._store.index.put_mount(name, mount_id[:_SHOWN], seed[:_SHOWN], self._store.now())
-            )
+            return CacheLease(path, self._ensure(path, (mode, uid, gid), fill), lock, used)
         except BaseException:
             lock.release()
             raise

@@ -174,6 +174,11 @@ def signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
+def shown(text: str) -> str:
+    """Text for people as sqlite can hold it: bytes that are no UTF-8 become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def set_aside(path: Path) -> Path:
     """Moves a damaged index out of the way, for a new one to be made; where to."""
     target = path.with_name(path.name + ".damaged")

@@ -115,9 +115,7 @@ def _layer(store: Store, record: LayerRecord, repair: bool) -> Problem | None:
 
 def _images(store: Store, repair: bool) -> list[Problem]:
     problems = []
-    fetchable = {
-        blob.digest for record in store.index.layers.all() if record.origin is not None or record.directory for blob in record.blobs
-    }
+    fetchable = {blob.digest for record in store.index.layers.all() if record.origin is not None for blob in record.blobs}
     for name in store.images.list():
         message = _image(store, name.descriptor, fetchable)
         if message is not None:

@@ -10,7 +10,7 @@ import msgspec
 
 from builder.oci.digest import DiffID, Digest
 from builder.oci.manifest import Descriptor
-from builder.store.database import Database, Row
+from builder.store.database import Database, Row, shown
 from builder.store.schema import EMPTY_ID
 
 LayerId = NewType("LayerId", str)
@@ -90,7 +90,7 @@ class LayerTable:
                 f"INSERT INTO layers({_COLUMNS}, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING",
                 (
                     record.id, record.kind, record.diff_id, record.origin, record.dir, record.size,
-                    record.created_ns, record.used_ns, record.note, record.stack, boot,
+                    record.created_ns, record.used_ns, shown(record.note), record.stack, boot,
                 ),
             )  # fmt: skip
             if added:

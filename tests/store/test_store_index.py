@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from builder.store.store import Store
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Index:
+def index(tmp_path: Path) -> Iterator[Index]:
     opened = Index(tmp_path / "index.db", lambda: 1000)
     yield opened
     opened.close()
@@ -153,11 +154,15 @@ def test_image_names(store_root: Path) -> None:
 
 
 def test_a_transaction_is_all_or_nothing(index: Index) -> None:
-    with pytest.raises(RuntimeError), index.database.transaction():
-        index.put_setting("a", b"1")
+    def fail() -> None:
         with index.database.transaction():
-            index.put_setting("b", b"2")
-        raise RuntimeError
+            index.put_setting("a", b"1")
+            with index.database.transaction():
+                index.put_setting("b", b"2")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert index.get_setting("a") is None
     assert index.get_setting("b") is None
 
