@@ -172,5 +172,5 @@ def unwritable(path: str, entry: Entry, error: OSError) -> LayerwrightError:
     if isinstance(error, FileNotFoundError):
         return LayerwrightError("copy-source-changed", f"the source of /{path} changed while it was copied", help="build again")
     if error.errno == errno.ENOSPC:
-        return LayerwrightError("no-space", f"/{path} cannot be written: no space left", help="free some, or run `layerwright prune`")
+        return LayerwrightError("disk-full", f"/{path} cannot be written: no space left", help="free some, or run `layerwright prune`")
     return LayerwrightError("copy-failed", f"/{path} cannot be written: {error.strerror}", help="read the message of the system")
