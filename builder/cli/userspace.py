@@ -9,9 +9,11 @@ from builder.engine.workshop import WorkshopSettings
 def workshop_settings(env: Environment, root: str | None, insecure: tuple[str, ...] = ()) -> WorkshopSettings:
     """Where things are; an ordinary user is inside a user namespace when this returns."""
     path = store_root(env, root)
+    registry = registry_settings(env, insecure)
+    engine = env.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if env.uid == 0:
-        return WorkshopSettings(path, registry_settings(env, insecure))
+        return WorkshopSettings(path, registry, docker_engine=engine)
     from runtime.userns import enter_user_namespace
 
     enter_user_namespace()
-    return WorkshopSettings(path, registry_settings(env, insecure), state_dir=f"{path}/run", xattr_prefix="user.overlay.")
+    return WorkshopSettings(path, registry, state_dir=f"{path}/run", xattr_prefix="user.overlay.", docker_engine=engine)

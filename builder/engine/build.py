@@ -107,6 +107,8 @@ class _Build:
     def run(self) -> BuildOutcome:
         """All of it."""
         outputs = plan_outputs(self._request)
+        for output in outputs:
+            output.exporter(self._shop).check()
         with contextlib.ExitStack() as stack:
             contexts = open_contexts(self._request, self._remote, stack)
             dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)

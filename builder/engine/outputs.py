@@ -44,7 +44,9 @@ class Output(msgspec.Struct, frozen=True):
             registry=shop.registry,
             names=self.names,
             created=created,
+            epoch=self.options.epoch,
             stdout=self.request.stdout,
+            engine=shop.docker_engine,
         )
         return make_exporter(self.spec, means)
 

@@ -27,6 +27,7 @@ class WorkshopSettings(msgspec.Struct, frozen=True):
     root: Path
     registry: Settings
     state_dir: str = "/run/layerwright"
+    docker_engine: str = "unix:///var/run/docker.sock"
     xattr_prefix: str = "trusted.overlay."
     overlay: bool = True
 
@@ -36,6 +37,7 @@ class Workshop:
 
     def __init__(self, settings: WorkshopSettings, control: Control | None = None) -> None:
         self._settings = settings
+        self.docker_engine = settings.docker_engine
         self._control = control
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
