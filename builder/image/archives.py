@@ -176,7 +176,8 @@ def _require(blobs: BlobStore, descriptor: Descriptor, depth: int) -> bool:
                     "archive-incomplete", f"the archive lacks {part.digest} of the image {descriptor.digest}", help="make the archive again"
                 )
         return True
-    if not any([_require(blobs, child, depth + 1) for child in document.manifests]) and document.manifests:
+    whole = [_require(blobs, child, depth + 1) for child in document.manifests]
+    if whole and not any(whole):
         raise CorruptionError(
             "archive-incomplete", f"the archive has no image of the index {descriptor.digest}", help="make the archive again"
         )
@@ -227,7 +228,7 @@ def _docker_image(contents: _Contents, saved: _Saved, blobs: BlobStore) -> Loade
             "layers-mismatch", f"the archive has {len(layers)} layers, but its config names {len(config.rootfs.diff_ids)}"
         )
     for layer, diff_id in zip(layers, config.rootfs.diff_ids, strict=True):
-        if layer.compression == "none" and layer.digest != diff_id:
+        if layer.compression == "none" and str(layer.digest) != diff_id:
             raise CorruptionError(
                 "blob-corrupted", f"a layer of the archive is {layer.digest}, its config says {diff_id}", help="make the archive again"
             )
