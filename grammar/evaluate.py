@@ -30,9 +30,7 @@ class Evaluation:
     The raw modes serve the search for here-documents: quotes and escapes stay, unset variables stay as written.
     """
 
-    def __init__(
-        self, env: Mapping[str, str], *, raw_quotes: bool = False, raw_escapes: bool = False, keep_unset: bool = False
-    ) -> None:
+    def __init__(self, env: Mapping[str, str], *, raw_quotes: bool = False, raw_escapes: bool = False, keep_unset: bool = False) -> None:
         self.env = env
         self.raw_quotes = raw_quotes
         self.raw_escapes = raw_escapes

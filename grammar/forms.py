@@ -165,7 +165,7 @@ def _pair(keyword: str, word: Piece) -> PairPiece:
             f"can't find = in {shorten(word.text)!r}; once the first word of {keyword} has one, each must be name=value",
             word.start,
             word.end,
-            "quote a value that has blanks in it: name=\"two words\"",
+            'quote a value that has blanks in it: name="two words"',
         )
     if not key:
         raise FormError("blank-name", f"{keyword} has a name that is empty", word.start, word.end)

@@ -189,8 +189,24 @@ class Onbuild(Instruction, frozen=True, tag=True):
 
 
 AnyInstruction = (
-    From | Arg | Env | Label | Run | Copy | Add | Cmd | Entrypoint | Healthcheck | Expose
-    | Volume | User | Workdir | Stopsignal | Shell | Maintainer | Onbuild
+    From
+    | Arg
+    | Env
+    | Label
+    | Run
+    | Copy
+    | Add
+    | Cmd
+    | Entrypoint
+    | Healthcheck
+    | Expose
+    | Volume
+    | User
+    | Workdir
+    | Stopsignal
+    | Shell
+    | Maintainer
+    | Onbuild
 )
 
 

@@ -54,7 +54,5 @@ class WordBuilder(Transformer[Token, tree.Word]):
     def modified(self, name: Token, operator: Token, word: tree.Word, closing: Token) -> tree.Node:
         return tree.Modified(_start(name), _end(closing), str(name), str(operator), word)
 
-    def replaced(
-        self, name: Token, operator: Token, pattern: tree.Word, slash: Token, replacement: tree.Word, closing: Token
-    ) -> tree.Node:
+    def replaced(self, name: Token, operator: Token, pattern: tree.Word, slash: Token, replacement: tree.Word, closing: Token) -> tree.Node:
         return tree.Replaced(_start(name), _end(closing), str(name), operator == "//", pattern, replacement)

@@ -188,7 +188,7 @@ def test_json_form(text: str, args: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["['a']", '["a"', '["a",]', '["a" "b"]', '["a"] b', '["\\x"]', '["a\tb"]', "[a, b]", '[NaN]', "[1e999]", '"a"', "{}", '["\\u12"]'],
+    ["['a']", '["a"', '["a",]', '["a" "b"]', '["a"] b', '["\\x"]', '["a\tb"]', "[a, b]", "[NaN]", "[1e999]", '"a"', "{}", '["\\u12"]'],
 )
 def test_what_is_no_json_is_shell_form(text: str) -> None:
     for name in ("RUN", "CMD", "ENTRYPOINT"):
@@ -242,14 +242,14 @@ def test_word_forms() -> None:
     ("text", "wanted"),
     [
         ("ENV a=1 b=", [("a", "1", False), ("b", "", False)]),
-        ('ENV a="x y" b=\'z w\' c=p\\ q', [("a", '"x y"', False), ("b", "'z w'", False), ("c", "p\\ q", False)]),
+        ("ENV a=\"x y\" b='z w' c=p\\ q", [("a", '"x y"', False), ("b", "'z w'", False), ("c", "p\\ q", False)]),
         ("ENV a=b=c", [("a", "b=c", False)]),
         ("ENV a=1 \\\n    # note\n    b=2", [("a", "1", False), ("b", "2", False)]),
         ("ENV a b=c d", [("a", "b=c d", True)]),
         ("ENV a   \t b  ", [("a", "b", True)]),
         ('ENV "a b" c', [('"a', 'b" c', True)]),
         ('LABEL "a b"="c"', [('"a b"', '"c"', False)]),
-        ('LABEL maintainer A B <c@d>', [("maintainer", "A B <c@d>", True)]),
+        ("LABEL maintainer A B <c@d>", [("maintainer", "A B <c@d>", True)]),
         ("ENV a='x", [("a", "'x", False)]),
         ("ARG a b=1 c=", [("a", None, False), ("b", "1", False), ("c", "", False)]),
         ('ARG a="x y" b', [("a", '"x y"', False), ("b", None, False)]),
@@ -297,7 +297,8 @@ def test_the_escape_directive_changes_continuations_and_words() -> None:
 
 def test_comments_right_above_belong_to_an_instruction() -> None:
     arg, stage, run, last = parse(
-        b"# check=skip=none\n# far\n\n# version which one\nARG version\n# old\n#\n  # base the first\n# stage\nFROM a AS base\nRUN b \\\n# in\n c\nRUN d"
+        b"# check=skip=none\n# far\n\n# version which one\nARG version\n# old\n#\n"
+        b"  # base the first\n# stage\nFROM a AS base\nRUN b \\\n# in\n c\nRUN d"
     ).instructions
     assert texts(arg.comments) == ["version which one"]
     assert texts(stage.comments) == ["base the first", "stage"]
@@ -314,7 +315,10 @@ def test_comments_right_above_belong_to_an_instruction() -> None:
         ("RUN <<EOF\na\nb\nEOF", nodes.Heredoc("EOF", "a\nb\n", True, False, None, Span(2, 5, 2, 10), "a\nb\n")),
         ("RUN <<EOF\nEOF", nodes.Heredoc("EOF", "", True, False, None, Span(2, 5, 2, 10), "")),
         ("RUN 3<<EOF\nEOF", nodes.Heredoc("EOF", "", True, False, 3, Span(2, 5, 2, 11), "")),
-        ("RUN <<-EOF\n\ta\n\t\tb\n \tc\n\tEOF", nodes.Heredoc("EOF", "a\nb\n \tc\n", True, True, None, Span(2, 5, 2, 11), "\ta\n\t\tb\n \tc\n")),
+        (
+            "RUN <<-EOF\n\ta\n\t\tb\n \tc\n\tEOF",
+            nodes.Heredoc("EOF", "a\nb\n \tc\n", True, True, None, Span(2, 5, 2, 11), "\ta\n\t\tb\n \tc\n"),
+        ),
         ("RUN <<'EOF'\n$a\nEOF", nodes.Heredoc("EOF", "$a\n", False, False, None, Span(2, 5, 2, 12), "$a\n")),
         ('RUN <<-"EOF"\n\t$a\nEOF', nodes.Heredoc("EOF", "$a\n", False, True, None, Span(2, 5, 2, 13), "\t$a\n")),
         ("RUN <<'one two'\na\none two", nodes.Heredoc("one two", "a\n", False, False, None, Span(2, 5, 2, 16), "a\n")),
@@ -323,7 +327,10 @@ def test_comments_right_above_belong_to_an_instruction() -> None:
         ("RUN <<\\EOF\na\nEOF", nodes.Heredoc("EOF", "a\n", False, False, None, Span(2, 5, 2, 11), "a\n")),
         ("RUN <<$EOF\na\n$EOF", nodes.Heredoc("$EOF", "a\n", True, False, None, Span(2, 5, 2, 11), "a\n")),
         ("RUN <<  EOF\na\nEOF", nodes.Heredoc("EOF", "a\n", True, False, None, Span(2, 5, 2, 12), "a\n")),
-        ("RUN <<EOF\n# no comment\n\\\nEOF", nodes.Heredoc("EOF", "# no comment\n\\\n", True, False, None, Span(2, 5, 2, 10), "# no comment\n\\\n")),
+        (
+            "RUN <<EOF\n# no comment\n\\\nEOF",
+            nodes.Heredoc("EOF", "# no comment\n\\\n", True, False, None, Span(2, 5, 2, 10), "# no comment\n\\\n"),
+        ),
     ],
 )
 def test_heredoc_words(text: str, wanted: nodes.Heredoc) -> None:
@@ -334,7 +341,18 @@ def test_heredoc_words(text: str, wanted: nodes.Heredoc) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['RUN "<<EOF"', "RUN '<<EOF'", "RUN cat <<<EOF", "RUN a<<EOF", "RUN cat <", "RUN cat <<", "RUN cat <<-", 'RUN ["<<EOF"]', "CMD <<EOF", "USER <<EOF"],
+    [
+        'RUN "<<EOF"',
+        "RUN '<<EOF'",
+        "RUN cat <<<EOF",
+        "RUN a<<EOF",
+        "RUN cat <",
+        "RUN cat <<",
+        "RUN cat <<-",
+        'RUN ["<<EOF"]',
+        "CMD <<EOF",
+        "USER <<EOF",
+    ],
 )
 def test_what_opens_no_heredoc(text: str) -> None:
     node = one(text)
@@ -435,7 +453,12 @@ def test_healthcheck() -> None:
     assert isinstance(full, nodes.Healthcheck)
     assert full.command == nodes.ShellForm("curl -f x || exit 1")
     seconds = 1_000_000_000
-    assert (full.interval, full.timeout, full.start_period, full.start_interval) == (90 * seconds, 5 * seconds, 3600 * seconds, seconds // 2)
+    assert (full.interval, full.timeout, full.start_period, full.start_interval) == (
+        90 * seconds,
+        5 * seconds,
+        3600 * seconds,
+        seconds // 2,
+    )
     assert full.retries == 3
     assert isinstance(none, nodes.Healthcheck)
     assert (none.command, none.interval) == (None, None)
@@ -469,7 +492,7 @@ def test_instructions_know_their_text_and_place() -> None:
 
 def test_a_parsed_file_can_be_kept_and_read_again() -> None:
     parsed = parse(
-        b"# check=skip=a\nARG A=1\nFROM a AS b\nRUN <<E\nx\nE\nONBUILD COPY --from=b [\"x\", \"y\"]\nHEALTHCHECK NONE\nCMD a\nRUN b \\\n\n c"
+        b'# check=skip=a\nARG A=1\nFROM a AS b\nRUN <<E\nx\nE\nONBUILD COPY --from=b ["x", "y"]\nHEALTHCHECK NONE\nCMD a\nRUN b \\\n\n c'
     )
     packed = msgspec.msgpack.encode(parsed)
     assert msgspec.msgpack.decode(packed, type=nodes.Dockerfile) == parsed

@@ -171,7 +171,7 @@ def test_patterns_know_few_escapes(word: str) -> None:
     ('${UNSET:-"a}b"}', "a}b"),
     (r"${UNSET:-a\}b}", "a}b"),
     ("${UNSET:-'$A'}", "$A"),
-    ('"${UNSET:-\'x\'}"', "x"),
+    ("\"${UNSET:-'x'}\"", "x"),
 )
 def test_nesting(word: str, value: str) -> None:
     assert expand(word, ENV).text == value
@@ -210,7 +210,7 @@ def test_quotes_and_escapes(word: str, value: str) -> None:
 
 
 def test_the_escape_character_can_be_a_backtick() -> None:
-    assert expand("C:\\`$A`` \"`\"\\\"", ENV, "`").text == 'C:\\$A` "\\'
+    assert expand('C:\\`$A`` "`"\\"', ENV, "`").text == 'C:\\$A` "\\'
 
 
 @pytest.mark.parametrize("word", ["'", '"', "a'b", '"a', "\"$A'", '"\\"'])
@@ -255,10 +255,9 @@ def test_names_that_were_looked_up_are_reported_in_order() -> None:
 
 
 def test_a_word_cannot_grow_without_end() -> None:
-    env = {"A": "x" * 5000}
+    env = {"A": "x" * 5_000_000}
     with pytest.raises(ExpansionError, match="grows beyond"):
-        for _ in range(30):
-            env["A"] = expand("$A$A", env).text
+        expand("$A$A", env)
     with pytest.raises(ExpansionError, match="too long"):
         expand("${A//?/$B}", {"A": "x" * 100_000, "B": "y" * 100_000})
     with pytest.raises(ExpansionError, match="too long"):
