@@ -56,11 +56,11 @@ class Copies:
             copy_tree(tree, str(target))
         return Copy(str(target), 0 if _has_files(upper) else _file_time(target.with_name("end-of-copy")))
 
-    def collect(self, copy: Copy, lower: StackTree, upper: str) -> Changes:
-        """Puts what differs from `lower` into `upper`, pruned, in place of whatever `upper` held."""
+    def collect(self, copy: Copy, lowers: Sequence[str], lower: StackTree, upper: str) -> Changes:
+        """Puts what differs from `lower`, the tree of `lowers`, into `upper`, pruned, in place of whatever `upper` held."""
         remove_tree(upper)
         os.mkdir(upper, 0o755)
-        like_root(upper, lower)
+        like_root(upper, lowers)
         return changes_between(lower, copy.path, upper, self._opaque_xattr, since_ns=copy.since_ns)
 
     def keep(self, copy: Copy, stack: Stack) -> None:

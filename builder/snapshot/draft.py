@@ -7,6 +7,7 @@ cannot (copy mode), it runs on a full merged copy, and what it changed is then m
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -45,13 +46,16 @@ class Draft:
         """After `commit`: whether the layer holds anything."""
         self.upper = str(directory / "upper")
         """The overlay-format directory that file operations write into; not after `root()` in copy mode."""
-        self.lower = StackTree(lowers, opaque_xattr, frozen=True)
-        """What the draft stands on."""
         with guard_space(directory):
             os.mkdir(self.upper, 0o755)
-            like_root(self.upper, self.lower)
+            like_root(self.upper, lowers)
         self.tree = StackTree((self.upper, *lowers), opaque_xattr)
         """The merged view, the draft's own changes included."""
+
+    @cached_property
+    def lower(self) -> StackTree:
+        """What the draft stands on; made late, for a tree keeps a descriptor for each layer open."""
+        return StackTree(self._lowers, self._opaque_xattr, frozen=True)
 
     def root(self) -> Root:
         """The root to run a process on; what it writes is part of the draft."""
@@ -77,7 +81,7 @@ class Draft:
 
     def _changes(self) -> Changes:
         if self._copies is not None and self._copy is not None:
-            return self._copies.collect(self._copy, self.lower, self.upper)
+            return self._copies.collect(self._copy, self._lowers, self.lower, self.upper)
         changed = changes(self.upper, self.lower, self._opaque_xattr)
         if not changed.empty:
             prune_upper(self.upper, changed)

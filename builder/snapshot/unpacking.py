@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from builder.errors import CorruptionError, NotFoundError
@@ -62,7 +63,7 @@ class Unpacker:
         missing = [position for position, path in enumerate(paths) if path is None]
         if len(missing) == 1:
             (position,) = missing
-            lower = StackTree(tuple(reversed([path for path in paths[:position] if path is not None])), self._opaque_xattr)
+            lower = StackTree(tuple(reversed([path for path in paths[:position] if path is not None])), self._opaque_xattr, frozen=True)
             paths[position] = self._unpacked(stack[position], lower)
         elif missing:
             paths = list(self._all(stack, paths, missing))
@@ -75,13 +76,13 @@ class Unpacker:
         """
         futures: list[Future[str] | str] = [path or Future() for path in paths]
 
-        def lower_of(position: int) -> StackTree:
-            below = [future if isinstance(future, str) else future.result() for future in futures[:position]]
-            return StackTree(tuple(reversed(below)), self._opaque_xattr)
+        def below(position: int) -> tuple[str, ...]:
+            found = [future if isinstance(future, str) else future.result() for future in futures[:position]]
+            return tuple(reversed(found))
 
         with ThreadPoolExecutor(min(THREADS, len(missing)), "unpack") as pool:
             for position in missing:
-                futures[position] = pool.submit(self._unpacked, stack[position], LaterTree(lambda at=position: lower_of(at)))  # type: ignore[misc]
+                futures[position] = pool.submit(self._unpacked, stack[position], LaterTree(partial(below, position), self._opaque_xattr))
             return tuple(future if isinstance(future, str) else future.result() for future in futures)
 
     def _known(self, layer: LayerId) -> str | None:
@@ -178,19 +179,20 @@ class LaterTree:
     with a time that tells afterwards whether the layer had a root entry of its own.
     """
 
-    def __init__(self, make: Callable[[], StackTree]) -> None:
-        self._make = make
+    def __init__(self, directories: Callable[[], tuple[str, ...]], opaque_xattr: str) -> None:
+        self._directories = directories
+        self._opaque_xattr = opaque_xattr
         self._tree: StackTree | None = None
 
     def _now(self) -> StackTree:
         if self._tree is None:
-            self._tree = self._make()
+            self._tree = StackTree(self._directories(), self._opaque_xattr, frozen=True)
         return self._tree
 
     def settle_root(self, target: str) -> None:
         """Gives an unpacked directory the root metadata from below, unless its archive had some."""
         if os.stat(target).st_mtime_ns == _UNSET_NS:
-            like_root(target, self._now())
+            like_root(target, self._directories())
 
     def lstat(self, path: str) -> Entry | None:
         return self._now().lstat(path) if path else Entry("", "dir", 0o755, mtime_ns=_UNSET_NS)
@@ -208,11 +210,11 @@ class LaterTree:
         return self._now().identity(path)
 
 
-def like_root(directory: str, lower: StackTree) -> None:
+def like_root(directory: str, lowers: Sequence[str]) -> None:
     """The root directory of the topmost layer is the one that a process sees, so it takes after what it covers."""
-    root = lower.lstat("")
-    if root is None:
+    if not lowers:
         return
-    os.chown(directory, root.uid, root.gid)
-    os.chmod(directory, root.mode)
-    os.utime(directory, ns=(root.mtime_ns, root.mtime_ns))
+    root = os.stat(lowers[0])
+    os.chown(directory, root.st_uid, root.st_gid)
+    os.chmod(directory, root.st_mode & 0o7777)
+    os.utime(directory, ns=(root.st_mtime_ns, root.st_mtime_ns))

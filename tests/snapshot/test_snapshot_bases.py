@@ -21,7 +21,6 @@ from builder.oci.digest import ChainID, DiffID, chain_ids, digest_of
 from builder.oci.manifest import Descriptor
 from builder.oci.media import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from builder.snapshot.layers import LayerId, Layers
-from builder.snapshot.unpacking import like_root
 from builder.store.blobs import BlobStore, MemoryBlobs
 from builder.store.store import Store
 from tests.snapshot.roots import names, shows
@@ -277,9 +276,3 @@ def test_clamped_times(store: Store) -> None:
         seen = shows(layers.tree((clamped,)))
         assert (seen["old"][0].mtime_ns, seen["new"][0].mtime_ns) == (500 * 10**9, 1000 * 10**9)
         assert layers.blob(clamped, "gzip").digest != layers.blob(layer, "gzip").digest
-
-
-def test_a_root_takes_after_another(tmp_path: Path, store: Store) -> None:
-    with Layers(store) as layers:
-        like_root(str(tmp_path), layers.tree(()))
-    assert tmp_path.stat().st_mode & 0o7777 == 0o755
