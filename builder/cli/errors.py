@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 import traceback
@@ -47,6 +48,8 @@ def run_command(command: Any, name: str) -> int:
     """Runs a click command with the process's arguments; for entry points."""
 
     def call() -> int:
+        # A CI service ends a job with SIGTERM: what runs is killed and cleaned up as after Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         result = command.main(prog_name=name, standalone_mode=False)
         return result if isinstance(result, int) else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,9 +12,11 @@ from builder.graph.plan import BaseImage
 from builder.oci.manifest import Descriptor
 from builder.oci.platform import Platform, matches
 from builder.oci.reference import Reference, parse_reference
-from builder.registry.client import Registry
 from builder.registry.resolved import Resolved, resolve_image
 from builder.store.store import Store
+
+if TYPE_CHECKING:
+    from builder.registry.client import Registry
 
 MAX_DOCUMENT = 8 << 20
 
