@@ -21,7 +21,8 @@ KEYWORDS = (
     "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 )  # fmt: skip
 
-_MARKS = {"[": "_LSQB", "]": "_RSQB", ",": "_COMMA"}
+_NAMES = {keyword.lower(): keyword for keyword in KEYWORDS}
+"""By their lower case, as Go compares them: an upper-cased `ſ` would be an S."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -75,8 +76,8 @@ class TokenStream:
 
     def _instruction(self, line: LogicalLine, start: int) -> Iterator[Token]:
         head = forms.head(line.text, start)
-        name = head.keyword.text.upper()
-        if name not in KEYWORDS:
+        name = _NAMES.get(head.keyword.text.lower())
+        if name is None:
             raise self._unknown_instruction(head.keyword, line)
         self.instruction = name
         yield self._token(name, head.keyword, line, self._opening(line, head))
