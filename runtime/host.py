@@ -12,6 +12,21 @@ class Unsupported(Exception):
         self.remedy = remedy
 
 
+SUBIDS_REMEDY = "ask the administrator for a range of ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
+
+
+def user_namespace_remedy() -> str:
+    """What keeps an ordinary user from a full user namespace on this host, as far as its settings tell."""
+    for path, bad, what in (
+        ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
+        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns=0"),
+    ):
+        if _read(path).strip() == bad:
+            return f"ask the administrator for `{what}`, or run the builder as root"
+    return "run the builder as root, or in a container that allows user namespaces"
+
+
 def in_user_namespace() -> bool:
     """Whether this process lives in a user namespace other than the first (whose map is everything onto itself)."""
     try:
@@ -19,3 +34,11 @@ def in_user_namespace() -> bool:
             return [line.split() for line in stream] != [["0", "0", "4294967295"]]
     except OSError:
         return False
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

@@ -21,8 +21,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
-
-import msgspec
+from typing import Protocol
 
 from runtime import firewall
 from runtime.child import libc
@@ -36,18 +35,40 @@ _CANDIDATES = tuple(IPv4Network(f"10.{second}.0.0/16") for second in (213, 197, 
 _REMEDY = "give the builder CAP_NET_ADMIN and CAP_SYS_ADMIN, or use --network=host"
 
 
-class Lease(msgspec.Struct, frozen=True):
-    """A namespace for one step: descriptors of the namespace and of its lock, and the host as the step sees it."""
+class Lease:
+    """A namespace for one step: its descriptor, those that must stay open while it is used, and the host as the step sees it."""
 
-    namespace_fd: int
-    lock_fd: int
-    gateway: str
-    number: int
+    def __init__(
+        self, namespace_fd: int, number: int, gateway: str | None, held: tuple[int, ...] = (), release: Callable[[], None] | None = None
+    ) -> None:
+        self.namespace_fd = namespace_fd
+        self.number = number
+        self.gateway = gateway
+        self.held = held
+        self._release = release
 
     def close(self) -> None:
-        """Give it back; it is free once the supervisor has let go of the lock too."""
-        os.close(self.namespace_fd)
-        os.close(self.lock_fd)
+        """Give it back; one with locks is free once the supervisor has let go of them too."""
+        for fd in (self.namespace_fd, *self.held):
+            os.close(fd)
+        if self._release is not None:
+            self._release()
+
+
+class Networks(Protocol):
+    """Where the namespaces of steps with a default network come from."""
+
+    def lease(self) -> Lease:
+        """A namespace that nobody else uses until the lease is closed; raises Unsupported."""
+        ...
+
+    def spoil(self, lease: Lease) -> None:
+        """Mark a leased namespace as not to be used again: whoever has it can change it."""
+        ...
+
+    def close(self) -> None:
+        """End what serves this process only. Idempotent."""
+        ...
 
 
 class Pool:
@@ -62,7 +83,6 @@ class Pool:
         self._lock = threading.Lock()
 
     def lease(self) -> Lease:
-        """A namespace that nobody else uses, made if there is none; raises Unsupported."""
         try:
             subnet = self._ready_subnet()
             number, lock_fd = self._take(min(POOL_LIMIT, subnet.num_addresses // 4))
@@ -75,8 +95,10 @@ class Pool:
             raise Unsupported(f"cannot make a network for the step: {error.strerror or error}", _REMEDY) from error
 
     def spoil(self, lease: Lease) -> None:
-        """Mark a leased namespace as not to be used again: whoever had it could change it."""
-        os.ftruncate(lease.lock_fd, 0)
+        os.ftruncate(lease.held[0], 0)
+
+    def close(self) -> None:
+        """The pool outlives the process."""
 
     def remove(self) -> None:
         """Take away every namespace that nobody uses, and the rules when none is left."""
@@ -152,7 +174,7 @@ class Pool:
                 namespace_fd = self._make(number, gateway, inside)
             os.ftruncate(lock_fd, 0)
             os.pwrite(lock_fd, wanted, 0)
-        return Lease(namespace_fd, lock_fd, str(gateway), number)
+        return Lease(namespace_fd, number, str(gateway), (lock_fd,))
 
     def _existing(self, number: int) -> int | None:
         """The namespace if it and its link are still there."""
@@ -192,7 +214,7 @@ class Pool:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o400))
         name, mtu = f"{self._prefix}{number}", _mtu()
         try:
-            _in_thread(lambda: _new_namespace(path))
+            in_thread(lambda: _new_namespace(path))
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             with IPRoute() as route:
                 route.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": "eth0", "mtu": mtu, "net_ns_fd": fd})
@@ -200,7 +222,7 @@ class Pool:
                 _write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "1", missing_ok=True)
                 route.addr("add", index=index, address=str(gateway), prefixlen=30)
                 route.link("set", index=index, state="up")
-            _in_thread(lambda: _configure_inside(fd, gateway, inside))
+            in_thread(lambda: _configure_inside(fd, gateway, inside))
         except NetlinkError as error:
             raise OSError(error.code, os.strerror(abs(error.code))) from error
         return fd
@@ -224,7 +246,7 @@ def addresses(subnet: IPv4Network, number: int) -> tuple[IPv4Address, IPv4Addres
     return IPv4Address(first + 1), IPv4Address(first + 2)
 
 
-def _in_thread(work: Callable[[], None]) -> None:
+def in_thread(work: Callable[[], None]) -> None:
     """In a thread of its own, since a thread that has changed its namespace must not be used again."""
     failed: list[BaseException] = []
 

@@ -24,11 +24,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from runtime import etcfiles, seccomp
+from runtime import etcfiles, pasta, seccomp
 from runtime.cgroup import Cgroup, limited, open_cgroup
 from runtime.child import libc, wire
 from runtime.host import Unsupported, in_user_namespace
-from runtime.network import Lease, Pool
+from runtime.network import Lease, Networks, Pool
+from runtime.pasta import PastaPool
 from runtime.spec import Exit, Process, Usage
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
@@ -61,14 +62,21 @@ class Sandbox(Protocol):
 
 def open_sandbox(*, state_dir: str, network_dir: str = DEFAULT_NETWORK_DIR) -> Sandbox:
     """The sandbox of this host; `state_dir` is an existing directory for its own small things."""
-    return NamespaceSandbox(state_dir, Pool(network_dir, avoid=_name_servers()))
+    return NamespaceSandbox(state_dir, _networks(state_dir, network_dir))
+
+
+def _networks(state_dir: str, network_dir: str) -> Networks | None:
+    """None: a step's default network is the host's, since this user has no other (host.probe() tells)."""
+    if not in_user_namespace():
+        return Pool(network_dir, avoid=_name_servers())
+    return PastaPool(os.path.join(state_dir, "net")) if pasta.find() else None
 
 
 class NamespaceSandbox:
     """Linux namespaces, as root or as root of a user namespace."""
 
-    def __init__(self, state_dir: str, networks: Pool | None = None) -> None:
-        self._networks = networks or Pool(DEFAULT_NETWORK_DIR, avoid=_name_servers())
+    def __init__(self, state_dir: str, networks: Networks | None) -> None:
+        self._networks = networks
         self._mount_point = os.path.join(os.path.abspath(state_dir), "mnt")
         self._userns = in_user_namespace()
         self._lock = threading.Lock()
@@ -94,6 +102,8 @@ class NamespaceSandbox:
             launcher, self._launcher, self._closed = self._launcher, None, True
         if launcher is not None:
             launcher.close()
+        if self._networks is not None:
+            self._networks.close()
 
     def __enter__(self) -> NamespaceSandbox:
         return self
@@ -111,7 +121,7 @@ class NamespaceSandbox:
             return self._launcher
 
     def _lease(self, process: Process, stack: ExitStack) -> Lease | None:
-        if process.network != "default":
+        if process.network != "default" or self._networks is None:
             return None
         lease = self._networks.lease()
         stack.callback(lease.close)
@@ -128,6 +138,8 @@ class NamespaceSandbox:
 
     def _request(self, process: Process, lease: Lease | None, cgroup: Cgroup | None) -> dict[str, Any]:
         resolv_conf, gateway = _read_resolv_conf(), lease.gateway if lease else None
+        if process.network == "default" and lease is None:
+            process = msgspec.structs.replace(process, network="host")
         if process.network == "host":
             gateway = "127.0.0.1"
         else:
@@ -228,7 +240,7 @@ class _Run:
             os.set_blocking(fd, False)
         try:
             ends = (stdout_end, stderr_end, far.fileno())
-            launcher.send(request, ends if lease is None else (*ends, lease.namespace_fd, lease.lock_fd))
+            launcher.send(request, ends if lease is None else (*ends, lease.namespace_fd, *lease.held))
             self._sent = True
         except OSError:
             self._sent = False

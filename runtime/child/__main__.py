@@ -1,4 +1,4 @@
-"""Entry of the launcher: `python -I -S -E <this file> FD`.
+"""Entry of the launcher: `python -I -S -E <this file> FD`; or `--die-with-parent PROGRAM ARG...` to become a helper program.
 
 Makes the package importable by itself: nothing beside it, in particular nothing of site-packages, can be
 imported, whatever is installed there.
@@ -21,6 +21,14 @@ def _only_this_package() -> None:
 
 if __name__ == "__main__":
     _only_this_package()
+    if sys.argv[1] == "--die-with-parent":
+        import signal
+
+        from runtime.child import libc
+
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and pasta of 2023 takes that for an error
+        os.execv(sys.argv[2], sys.argv[2:])
     from runtime.child.launcher import main
 
     main(int(sys.argv[1]))

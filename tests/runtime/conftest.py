@@ -16,7 +16,7 @@ from tests.runtime.box import Box
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    with NamespaceSandbox(str(tmp_path_factory.mktemp("sandbox"))) as opened:
+    with NamespaceSandbox(str(tmp_path_factory.mktemp("sandbox")), None) as opened:
         yield opened
 
 

@@ -234,7 +234,7 @@ def test_a_volatile_root_can_be_used_again(sandbox: Sandbox, busybox_root: Path,
 def test_closing_ends_what_runs(busybox_root: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    sandbox = NamespaceSandbox(str(tmp_path / "state"))
+    sandbox = NamespaceSandbox(str(tmp_path / "state"), None)
     box = Box(sandbox, busybox_root, tmp_path / "box")
     ends: list[object] = []
     thread = threading.Thread(target=lambda: ends.append(box.run("sleep 60")))
