@@ -22,7 +22,7 @@ KEYWORDS = (
 )  # fmt: skip
 
 _NAMES = {keyword.lower(): keyword for keyword in KEYWORDS}
-"""By their lower case, as Go compares them: an upper-cased `ſ` would be an S."""
+"""By their lower case, as Go compares them; upper-casing would make an S of U+017F."""
 
 
 class Opening(msgspec.Struct, frozen=True):

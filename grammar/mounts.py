@@ -118,8 +118,8 @@ def _options(value: str, expand: Callable[[str], str] | None) -> dict[str, str]:
         if not equals and name not in _BARE:
             raise FlagError(f"the mount option {name} needs a value", f"write {name}=…")
         if name == "from" and _VARIABLE.search(text):
-            help = "name a stage with FROM … AS, where ARGs can be used, and mount from that"
-            raise FlagError("a mount's from cannot hold variables", help)
+            help = "define a stage with FROM, which can use ARGs, and name that stage"
+            raise FlagError("a mount's from cannot hold variables", help, "mount-from-variable")
         if name in ("readonly", "readwrite"):
             options.pop("readonly", None)
             options.pop("readwrite", None)

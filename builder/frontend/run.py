@@ -110,18 +110,11 @@ def _entitled(session: Session, word: Word, name: str) -> None:
 
 
 def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexID], count: int) -> MountSpec:
-    """One --mount, expanded, checked, its source added to `inputs`."""
+    """One --mount, checked, each option's value expanded, its source added to `inputs`."""
     try:
-        spec = parse_mount(session.expander.word(word, state.scope.env))
+        spec = parse_mount(word.text, lambda value: session.expander.word(Word(value, word.span), state.scope.env))
     except FlagError as error:
-        raise session.expander.error("bad-mount", error.message, word, error.help) from None
-    if spec.from_ is not None and "$" in word.text.partition("from=")[2].partition(",")[0]:
-        raise session.expander.error(
-            "mount-from-variable",
-            "variables are not expanded in the from= of a mount",
-            word,
-            "define a stage with FROM using the ARG, and name that stage",
-        )
+        raise session.expander.error(error.code, error.message, word, error.help) from None
     place = Word(spec.from_ or "", word.span)
     match spec.type:
         case "bind":
