@@ -12,10 +12,21 @@ from builder.cli.errors import run_command
 COMMANDS: dict[str, tuple[str, str]] = {
     "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
     "build": ("builder.cli.build", "Build an image from a Dockerfile."),
+    "du": ("builder.cli.du", "Show what the store takes of the disk."),
+    "fsck": ("builder.cli.fsck", "Check the store, and repair it."),
     "history": ("builder.cli.history", "Show the steps an image came from."),
     "images": ("builder.cli.images", "List the images of the store."),
     "inspect": ("builder.cli.inspect", "Show an image of the store as JSON."),
+    "load": ("builder.cli.load", "Bring the images of an archive into the store."),
+    "login": ("builder.cli.login", "Log in to a registry."),
+    "logout": ("builder.cli.logout", "Forget the login of a registry."),
+    "prune": ("builder.cli.prune", "Remove what no image and no running build needs."),
+    "pull": ("builder.cli.pull", "Fetch images from their registries into the store."),
+    "push": ("builder.cli.push", "Push an image of the store to its registry."),
+    "rm": ("builder.cli.rm", "Remove names of images."),
     "run": ("builder.cli.run", "Run the command of an image in a sandbox."),
+    "save": ("builder.cli.save", "Write images of the store into an archive."),
+    "tag": ("builder.cli.tag", "Give an image further names."),
 }
 """The module that holds a command of the same name, and what the list of commands says of it."""
 

@@ -21,6 +21,20 @@ def parse_size(option: str, text: str) -> int:
     return int(float(match[1]) * (1 << _UNITS[match[2].lower()]))
 
 
+def parse_span(option: str, text: str) -> int:
+    """A length of time in ns: `90s`, `48h`, `1h30m`, or days as `7d`."""
+    from grammar.durations import parse_duration
+
+    match = re.fullmatch(r"(\d{1,6})d", text.strip())
+    try:
+        span = int(match[1]) * 86400 * 10**9 if match else parse_duration(text.strip())
+    except ValueError:
+        span = -1
+    if span < 0:
+        raise UsageError("bad-duration", f"{option} {text!r} is not a length of time", help="write a number with s, m, h or d, as 48h")
+    return span
+
+
 def parse_pairs(option: str, items: Iterable[str]) -> dict[str, str]:
     """`key=value` items; a later one wins."""
     pairs: dict[str, str] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from builder.errors import CorruptionError
 from builder.export.sink import Write
 from builder.fs.entries import Entry
@@ -11,9 +13,9 @@ from builder.oci.manifest import Descriptor
 from builder.store.layout import BlobSource
 
 
-def write_archive(write: Write, files: dict[str, bytes], blobs: BlobSource, descriptors: dict[str, Descriptor]) -> None:
-    """The blobs (by digest) under blobs/sha256 and the files by name; the same input gives the same bytes."""
-    by_name = {f"blobs/sha256/{hex_of(descriptor.digest)}": descriptor for descriptor in descriptors.values()}
+def write_archive(write: Write, files: dict[str, bytes], blobs: BlobSource, descriptors: Iterable[Descriptor]) -> None:
+    """The blobs under blobs/sha256 and the files by name; the same input gives the same bytes."""
+    by_name = {f"blobs/sha256/{hex_of(descriptor.digest)}": descriptor for descriptor in descriptors}
     write(encode_header(Entry("blobs", "dir", 0o755)))
     write(encode_header(Entry("blobs/sha256", "dir", 0o755)))
     for name in sorted((*by_name, *files)):

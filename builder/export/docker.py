@@ -6,6 +6,8 @@ Layers are stored as their manifest says (gzip or plain, which every engine take
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from builder.errors import UsageError
@@ -15,8 +17,9 @@ from builder.export.exporter import Exported, Means, complete
 from builder.export.oci import contents, index_entries, layout_files
 from builder.export.sink import check_file, open_sink
 from builder.export.spec import OutputSpec
-from builder.image.model import BuildResult, Image
+from builder.image.model import BuildResult
 from builder.oci.digest import hex_of
+from builder.oci.manifest import Manifest
 from builder.oci.reference import Reference
 
 
@@ -59,28 +62,36 @@ class DockerExporter:
 
 def docker_files(result: BuildResult, means: Means) -> dict[str, bytes]:
     """The files beside the blobs."""
-    entries = index_entries(result.descriptor, means.names, means.created)
     (image,) = result.images
-    saved = _Saved(
-        _path(image.manifest.config.digest),
-        tuple(_familiar(name) for name in means.names) or None,
-        tuple(_path(d.digest) for d in image.manifest.layers),
-    )
-    files = {**layout_files(entries), "manifest.json": msgspec.json.encode((saved,))}
-    repositories = _repositories(image, means.names)
+    return {**layout_files(index_entries(result.descriptor, means.names, means.created)), **docker_tables(((image.manifest, means.names),))}
+
+
+def docker_tables(images: Sequence[tuple[Manifest, tuple[Reference, ...]]]) -> dict[str, bytes]:
+    """docker's own two tables over images of one platform each, with their names."""
+    saved = [
+        _Saved(
+            _path(manifest.config.digest),
+            tuple(_familiar(name) for name in names) or None,
+            tuple(_path(layer.digest) for layer in manifest.layers),
+        )
+        for manifest, names in images
+    ]
+    files = {"manifest.json": msgspec.json.encode(saved)}
+    repositories = _repositories(images)
     if repositories:
         files["repositories"] = msgspec.json.encode(repositories)
     return files
 
 
-def _repositories(image: Image, names: tuple[Reference, ...]) -> dict[str, dict[str, str]]:
+def _repositories(images: Sequence[tuple[Manifest, tuple[Reference, ...]]]) -> dict[str, dict[str, str]]:
     """The form of engines before 1.10, which others still look for: name, tag, topmost layer."""
-    top = image.manifest.layers[-1] if image.manifest.layers else image.manifest.config
     found: dict[str, dict[str, str]] = {}
-    for name in sorted(names, key=str):
-        if name.tag:
-            repository = msgspec.structs.replace(name, tag=None, digest=None).familiar
-            found.setdefault(repository, {})[name.tag] = hex_of(top.digest)
+    for manifest, names in images:
+        top = manifest.layers[-1] if manifest.layers else manifest.config
+        for name in sorted(names, key=str):
+            if name.tag:
+                repository = msgspec.structs.replace(name, tag=None, digest=None).familiar
+                found.setdefault(repository, {})[name.tag] = hex_of(top.digest)
     return found
 
 

@@ -66,6 +66,6 @@ def layout_files(entries: tuple[Descriptor, ...]) -> dict[str, bytes]:
     return {"oci-layout": LAYOUT_BYTES, "index.json": encode(Index(manifests=entries))}
 
 
-def contents(result: BuildResult, means: Means) -> dict[str, Descriptor]:
-    """All blobs of a result, by digest."""
-    return {descriptor.digest: descriptor for descriptor in closure(means.blobs, result.descriptor)}
+def contents(result: BuildResult, means: Means) -> tuple[Descriptor, ...]:
+    """All blobs of a result."""
+    return tuple(closure(means.blobs, result.descriptor))

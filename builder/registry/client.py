@@ -16,6 +16,7 @@ from builder.oci.manifest import MAX_MANIFEST, Descriptor, Index, Manifest, deco
 from builder.oci.media import INDEXES, MANIFESTS
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, parse_reference
+from builder.registry.credentials import Credential
 from builder.registry.failures import RegistryError, unauthorized
 from builder.registry.http import Client
 from builder.registry.mirrors import Endpoint, load_mirrors
@@ -118,9 +119,10 @@ class Registry:
         name = descriptor.digest if by_digest or reference.tag is None else reference.tag
         put_manifest(target, name, descriptor, raw)
 
-    def verify_login(self, host: str) -> None:
-        """Ask a registry whether it accepts the login that the settings hold for it."""
-        service = self._service(Endpoint(host, "", self._mirrors.push_endpoint(Reference(host, "x")).insecure))
+    def verify_login(self, host: str, credential: Credential | None = None) -> None:
+        """Ask a registry whether it accepts a login, or (None) the one that the settings hold for it."""
+        endpoint = Endpoint(host, "", self._mirrors.push_endpoint(Reference(host, "x")).insecure)
+        service = Service(self._client, self._settings, endpoint, credential=credential)
         response = service.call("GET", service.url(""), ())
         if response.status == 401:
             response.close()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urljoin
 
-from builder.registry.credentials import Lookup, lookup
+from builder.registry.credentials import Credential, Lookup, lookup
 from builder.registry.failures import RegistryError, failure, unauthorized
 from builder.registry.http import Body, Client, Response, Unreachable
 from builder.registry.mirrors import Endpoint
@@ -21,7 +21,15 @@ PING_TIMEOUT = 5.0
 class Service:
     """Talks to one endpoint's host; thread-safe. Tokens are kept by scope until they run out."""
 
-    def __init__(self, client: Client, settings: Settings, endpoint: Endpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        endpoint: Endpoint,
+        *,
+        credential: Credential | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -30,6 +38,7 @@ class Service:
         self._lock = threading.Lock()
         self._base: str | None = None
         self._tokens: dict[tuple[str, ...], Token | None] = {}
+        self._given = None if credential is None else Lookup(credential)
         self._lookups: dict[str, Lookup] = {}
 
     @property
@@ -134,6 +143,8 @@ class Service:
         return RegistryError("registry-error", f"{self.host} gave no token: {error}", help="try again later", notes=found.notes)
 
     def _lookup(self, repository: str) -> Lookup:
+        if self._given is not None:
+            return self._given
         if repository not in self._lookups:
             self._lookups[repository] = lookup(self._settings, self.host, repository)
         return self._lookups[repository]
