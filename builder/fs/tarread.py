@@ -38,6 +38,7 @@ class _Pending:
         self.sparse_pairs: list[tuple[bytes, bytes]] = []
         self.name: bytes | None = None
         self.link: bytes | None = None
+        self.size = 0
 
 
 def read_tar(stream: Readable, limits: Limits = DEFAULT, *, whiteouts: bool = True) -> Iterator[tuple[Entry, Body]]:
@@ -93,7 +94,9 @@ def _extended(source: Source, block: bytes, kind: bytes, pending: _Pending, limi
     if kind == b"V":
         # A GNU volume label: a name, nothing to unpack.
         return
-    if not 0 <= size <= limits.header:
+    pending.size += size
+    # Any number of headers may stand before one entry, so their sum is what memory has to hold.
+    if size < 0 or pending.size > limits.header:
         raise TarError("tar-header-too-large", f"an archive's extended header of {size} bytes is over the limit of {limits.header}")
     data = source.padded(size)
     if kind in (b"x", b"X"):

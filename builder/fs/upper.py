@@ -131,7 +131,11 @@ class Upper:
                 return
             self.clear(handle, name)
             source = self._link_source(entry)
-        os.link(source[1], name, src_dir_fd=source[0].fd, dst_dir_fd=handle.fd, follow_symlinks=False)
+        try:
+            os.link(source[1], name, src_dir_fd=source[0].fd, dst_dir_fd=handle.fd, follow_symlinks=False)
+        except FileExistsError:
+            # Its target is below its own name, and has just been copied up there again.
+            raise _no_target(entry) from None
 
     def hide(self, path: str) -> None:
         """A whiteout, which hides lower layers only: what this directory itself has at the path stays, opaque if a directory."""
