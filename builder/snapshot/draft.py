@@ -10,16 +10,18 @@ import os
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from builder.fs.diff import Changes, changes, prune_upper
 from builder.fs.tree import StackTree
-from builder.snapshot.copies import Copies, Copy
 from builder.snapshot.unpacking import like_root
 from builder.store.layertable import LayerId
 from builder.store.removal import remove_tree
 from builder.store.space import guard_space
 from runtime.spec import Directory, Overlay, Root
+
+if TYPE_CHECKING:
+    from builder.fs.diff import Changes
+    from builder.snapshot.copies import Copies, Copy
 
 
 class Commit(Protocol):
@@ -80,6 +82,8 @@ class Draft:
             return layer
 
     def _changes(self) -> Changes:
+        from builder.fs.diff import changes, prune_upper
+
         if self._copies is not None and self._copy is not None:
             return self._copies.collect(self._copy, self._lowers, self.lower, self.upper)
         changed = changes(self.upper, self.lower, self._opaque_xattr)

@@ -14,7 +14,6 @@ import os
 from collections.abc import Sequence
 
 from builder.fs.tree import StackTree
-from builder.snapshot.merging import merge_directories
 from builder.snapshot.unpacking import Place
 from builder.store.layertable import LayerId, LayerRecord, stack_digest
 from builder.store.store import Store
@@ -79,6 +78,8 @@ class Flattener:
         return None
 
     def _merge(self, layer: LayerId, block: tuple[LayerId, ...], paths: Sequence[str], lower: Sequence[str]) -> str:
+        from builder.snapshot.merging import merge_directories
+
         with self._store.temporary("merge-") as temporary:
             target = str(temporary / "upper")
             os.mkdir(target, 0o755)

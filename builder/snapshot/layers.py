@@ -9,20 +9,18 @@ and the DiffID must come out the same. What a stack of layers needs is touched b
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from builder.errors import NotFoundError
-from builder.fs.diff import Changes
 from builder.fs.limits import DEFAULT, Limits
 from builder.fs.tree import StackTree
 from builder.oci.digest import ChainID, DiffID, hex_of
 from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression
-from builder.snapshot.copies import Copies
 from builder.snapshot.draft import Draft
 from builder.snapshot.flatten import Flattener
 from builder.snapshot.packing import Packer
@@ -32,6 +30,10 @@ from builder.store.removal import remove_tree
 from builder.store.space import disk_size, guard_space
 from builder.store.store import Store
 from runtime.spec import Directory, Overlay, Root
+
+if TYPE_CHECKING:
+    from builder.fs.diff import Changes
+    from builder.snapshot.copies import Copies
 
 __all__ = ["EMPTY", "BlobFetcher", "Draft", "LayerId", "LayerRecord", "Layers"]
 
@@ -51,7 +53,7 @@ class Layers:
         self._store = store
         self._table = store.index.layers
         self._opaque_xattr = _settled_prefix(store, xattr_prefix) + "opaque"
-        self._copies = None if overlay else Copies(store, self._opaque_xattr)
+        self._copies = None if overlay else _copies(store, self._opaque_xattr)
         self._unpacker = Unpacker(store, fetch or NoFetcher(), self._opaque_xattr, limits, self.place)
         self._flattener = Flattener(store, self._opaque_xattr, self.place)
         self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
@@ -197,7 +199,7 @@ class Layers:
 
         Garbage collection looks for directories without a row inside a transaction, so it sees neither half of this.
         """
-        name = f"{layer[:2]}{secrets.token_hex(6)}"
+        name = f"{layer[:2]}{os.urandom(6).hex()}"
         path = str(self._store.root / "layers" / name)
         inserted = False
         try:
@@ -212,7 +214,7 @@ class Layers:
     def _add_built(self, stack: tuple[LayerId, ...], directory: str, changed: Changes, note: str) -> LayerId:
         if changed.empty:
             return EMPTY
-        layer = LayerId("built-" + secrets.token_hex(8))
+        layer = LayerId("built-" + os.urandom(8).hex())
         size = disk_size(1) + sum(disk_size(entry.size) if entry.kind == "file" else disk_size(1) for entry in changed.entries)
         now = self._store.now()
         kind: LayerKind = "built"
@@ -256,3 +258,9 @@ def _settled_prefix(store: Store, prefix: str) -> str:
             help="use another directory with --root for builds as another user",
         )
     return settled
+
+
+def _copies(store: Store, opaque_xattr: str) -> Copies:
+    from builder.snapshot.copies import Copies
+
+    return Copies(store, opaque_xattr)

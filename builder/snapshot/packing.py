@@ -1,24 +1,27 @@
-"""Blobs from layers: packed from the directory, or repacked from another blob; in the background if asked to."""
+"""Blobs from layers: packed from the directory, or repacked from another blob; in the background if asked to.
+
+The libraries of compression are loaded by the first packing: a build that finds everything cached has none.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from builder.errors import CorruptionError
-from builder.fs.compress import decompress
 from builder.fs.entries import Entry
-from builder.fs.pack import pack, repack
-from builder.fs.scan import layer_entries
 from builder.oci.digest import DiffID
 from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression, layer_compression, layer_media_type
 from builder.snapshot.unpacking import BlobFetcher, fetched
 from builder.store.layertable import EMPTY, LayerId, LayerRecord
 from builder.store.store import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 THREADS = 2
 """Layers packed at once; each mostly waits in hashing and compression, outside the interpreter's lock."""
@@ -42,6 +45,8 @@ class Packer:
             if (layer, compression) in self._started:
                 return
             if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
                 self._pool = ThreadPoolExecutor(THREADS, "pack")
             self._started[layer, compression] = self._pool.submit(self._locked, layer, compression, level, False)
 
@@ -93,6 +98,9 @@ class Packer:
     def _pack(
         self, record: LayerRecord, compression: Compression, level: int | None, change: Callable[[Entry], Entry] | None = None
     ) -> tuple[Descriptor, DiffID]:
+        from builder.fs.pack import pack
+        from builder.fs.scan import layer_entries
+
         with self._store.blobs.writer() as writer:
             entries = layer_entries(str(self._store.root / "layers" / record.dir), self._opaque_xattr) if record.dir else ()
             changed = ((change(entry), opener) for entry, opener in entries) if change else entries
@@ -101,6 +109,9 @@ class Packer:
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
 
     def _repack(self, record: LayerRecord, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
+        from builder.fs.compress import decompress
+        from builder.fs.pack import repack
+
         source = fetched(self._store, self._fetch, record)
         with self._store.blobs.open(source.digest) as reader, self._store.blobs.writer() as writer:
             packed = repack(decompress(reader), compression, level, writer.write)

@@ -1,24 +1,27 @@
-"""Layer directories from blobs: fetched and unpacked when first needed, in parallel, and once between all processes."""
+"""Layer directories from blobs: fetched and unpacked when first needed, in parallel, and once between all processes.
+
+What unpacking needs is loaded by the first unpacking: a build that finds everything cached has none.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import CorruptionError, NotFoundError
-from builder.fs.compress import decompress
 from builder.fs.entries import Entry
 from builder.fs.limits import Limits
 from builder.fs.tree import StackTree
-from builder.fs.unpack import unpack
 from builder.oci.manifest import Descriptor
 from builder.store.blobs import missing_blob
 from builder.store.layertable import LayerId, LayerRecord
 from builder.store.store import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 THREADS = 4
 """Layers fetched and unpacked at once; downloads overlap with unpacking."""
@@ -74,6 +77,8 @@ class Unpacker:
 
         Tasks start lowest first, so whatever a running task waits for is running or done: no deadlock.
         """
+        from concurrent.futures import Future, ThreadPoolExecutor
+
         futures: list[Future[str] | str] = [path or Future() for path in paths]
 
         def below(position: int) -> tuple[str, ...]:
@@ -109,11 +114,9 @@ class Unpacker:
             path = None if record is None else self._existing(record)
             if path is not None:
                 return path
-            if record is None or not record.blobs:
-                raise NotFoundError(
-                    "layer-missing", f"layer {layer} is neither unpacked nor packed in the store", help="build again with --no-cache"
-                )
-            descriptor = self.fetched(record)
+            if record is None:
+                raise NotFoundError("layer-missing", f"layer {layer} is not in the store")
+            descriptor = self._descriptor(record)
             try:
                 return self._unpack(record, descriptor, lower)
             except CorruptionError:
@@ -121,13 +124,21 @@ class Unpacker:
                     raise
                 # A blob torn or changed on our disk: its origin still has the right bytes.
                 self._store.blobs.delete(descriptor.digest)
-                return self._unpack(record, self.fetched(record), lower)
+                return self._unpack(record, self._descriptor(record), lower)
 
-    def fetched(self, record: LayerRecord) -> Descriptor:
-        """One packed form that is in the store now."""
-        return fetched(self._store, self._fetch, record)
+    def _descriptor(self, record: LayerRecord) -> Descriptor:
+        """One packed form that is in the store now; a step's layer that has none is forgotten, for the next build to make anew."""
+        try:
+            return fetched(self._store, self._fetch, record)
+        except NotFoundError:
+            if record.kind == "built":
+                self._store.index.layers.delete_with_descendants(record.id)
+            raise
 
     def _unpack(self, record: LayerRecord, descriptor: Descriptor, lower: StackTree | LaterTree) -> str:
+        from builder.fs.compress import decompress
+        from builder.fs.unpack import unpack
+
         with self._store.temporary("unpack-") as temporary:
             target = str(temporary / "upper")
             os.mkdir(target, 0o755)
@@ -163,7 +174,11 @@ def fetched(store: Store, fetch: BlobFetcher, record: LayerRecord) -> Descriptor
         if store.blobs.has(descriptor.digest):
             return descriptor
     if not record.blobs or record.origin is None:
-        raise NotFoundError("layer-missing", f"layer {record.id} has no packed form in the store and no origin to fetch it from")
+        raise NotFoundError(
+            "layer-missing",
+            f"layer {record.id} is neither unpacked nor packed in the store, and has no origin to fetch it from",
+            help="build again; what is missing is made anew",
+        )
     fetch.fetch(record.blobs[0], record.origin)
     return record.blobs[0]
 

@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import io
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -199,7 +198,7 @@ class DirectoryBlobs(_Shared):
         return VerifiedReader(open(fd, "rb", buffering=0), digest)
 
     def writer(self) -> BlobWriter:
-        return _FileWriter(self, os.path.join(self._ingest, secrets.token_hex(8)))
+        return _FileWriter(self, os.path.join(self._ingest, os.urandom(8).hex()))
 
     def delete(self, digest: Digest) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -210,7 +209,7 @@ class DirectoryBlobs(_Shared):
 
         A touch between look and unlink would be lost, so it is renamed first, then looked at, and put back if touched.
         """
-        path, aside = self.path(digest), os.path.join(self._ingest, secrets.token_hex(8))
+        path, aside = self.path(digest), os.path.join(self._ingest, os.urandom(8).hex())
         try:
             os.rename(path, aside)
         except FileNotFoundError:

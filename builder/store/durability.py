@@ -11,7 +11,6 @@ Cache mounts are not covered: their programs must bear a power loss as they do a
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -69,6 +68,8 @@ def distrust(index: Index, boot: str) -> tuple[str, ...]:
 
 
 def _syncfs(root: Path) -> None:
+    import ctypes  # only a store with something to flush needs it
+
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Lease:
     def start(cls, work: Path, now_ns: int) -> Lease:
         """Claims from `now_ns` on."""
         while True:
-            name = f"{now_ns:020d}-{secrets.token_hex(4)}"
+            name = f"{now_ns:020d}-{os.urandom(4).hex()}"
             path = work / (name + _LOCK)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:

@@ -18,7 +18,6 @@ lies in work/ and goes at the next open.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,7 +93,7 @@ class Store:
 
     def scratch_directory(self, prefix: str = "") -> Path:
         """As `temporary`, but removed by the caller, or with the lease."""
-        path = self.lease.directory / f"{prefix}{secrets.token_hex(6)}"
+        path = self.lease.directory / f"{prefix}{os.urandom(6).hex()}"
         with guard_space(self.root):
             path.mkdir(0o700)
         return path

@@ -276,3 +276,19 @@ def test_clamped_times(store: Store) -> None:
         seen = shows(layers.tree((clamped,)))
         assert (seen["old"][0].mtime_ns, seen["new"][0].mtime_ns) == (500 * 10**9, 1000 * 10**9)
         assert layers.blob(clamped, "gzip").digest != layers.blob(layer, "gzip").digest
+
+
+def test_a_built_layer_that_is_gone_is_forgotten_for_the_next_build(store: Store) -> None:
+    with Layers(store) as layers:
+        with layers.draft(()) as draft:
+            Path(draft.upper, "file").write_bytes(b"x")
+            layer = draft.commit()
+    assert store.index.put_record("key", b"x", layer)
+    (directory,) = (store.root / "layers").iterdir()
+    os.rename(directory, store.root / "work/away")
+    with Layers(store) as layers:
+        assert layers.hold((layer,))
+        with pytest.raises(NotFoundError) as caught:
+            layers.directories((layer,))
+        assert caught.value.code == "layer-missing"
+    assert store.index.get_record("key") is None
