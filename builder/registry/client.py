@@ -17,7 +17,7 @@ from builder.oci.media import INDEXES, MANIFESTS
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, parse_reference
 from builder.registry.credentials import Credential
-from builder.registry.failures import RegistryError, unauthorized
+from builder.registry.failures import RegistryError, Unauthorized
 from builder.registry.http import Client
 from builder.registry.mirrors import Endpoint, load_mirrors
 from builder.registry.pull import from_any, get_blob, get_manifest
@@ -123,13 +123,14 @@ class Registry:
         """Ask a registry whether it accepts a login, or (None) the one that the settings hold for it."""
         endpoint = Endpoint(host, "", self._mirrors.push_endpoint(Reference(host, "x")).insecure)
         service = Service(self._client, self._settings, endpoint, credential=credential)
-        response = service.call("GET", service.url(""), ())
-        if response.status == 401:
+        try:
+            response = service.call("GET", service.url(""), ())
+            if response.status not in (200, 403, 404):
+                raise service.failure(response, "log in")
             response.close()
-            raise unauthorized(host, "log in", logged_in=True)
-        if response.status not in (200, 403, 404):
-            raise service.failure(response, "log in")
-        response.close()
+        except Unauthorized:
+            help = "check both; many registries want an access token in place of the password"
+            raise Unauthorized("registry-unauthorized", f"{host} does not accept this user name and password", help=help) from None
 
     def _reader(self, reference: Reference) -> Read:
         """Reads manifests and configs, fetching what is missing."""
