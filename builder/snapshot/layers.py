@@ -182,6 +182,17 @@ class Layers:
         self.hold((name,))
         return name
 
+    def verify(self, *, repair: bool = False) -> tuple[LayerId, ...]:
+        """The layers whose directories are no longer what they were packed as; reads all of them.
+
+        With `repair` such a directory is unpacked again from its blob when needed, or, without a blob, forgotten.
+        """
+        wrong = [record for record in self._table.all() if not self._packer.sound(record)]
+        for record in wrong if repair else ():
+            if not self._table.drop_directory(record.id, record.used_ns):
+                self._table.delete_with_descendants(record.id)
+        return tuple(record.id for record in wrong)
+
     def close(self) -> None:
         """Waits for the packing that runs, forgets the packing that waits."""
         self._packer.close()

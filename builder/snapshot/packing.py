@@ -62,6 +62,16 @@ class Packer:
         """Another layer's blob: this one's files, with no mtime after `epoch_ns` (BuildKit's rewrite-timestamp)."""
         return self._pack(record, compression, level, lambda entry: structs.replace(entry, mtime_ns=min(entry.mtime_ns, epoch_ns)))
 
+    def sound(self, record: LayerRecord) -> bool:
+        """Whether the directory of a step's layer still packs to the DiffID it had; True when that cannot be told."""
+        if record.kind != "built" or record.dir is None or record.diff_id is None:
+            return True
+        from builder.fs.pack import pack
+        from builder.fs.scan import layer_entries
+
+        entries = layer_entries(str(self._store.root / "layers" / record.dir), self._opaque_xattr)
+        return pack(entries, "none", None, lambda data: None).diff_id == record.diff_id
+
     def close(self) -> None:
         """Waits for what runs."""
         if self._pool is not None:

@@ -292,3 +292,20 @@ def test_a_built_layer_that_is_gone_is_forgotten_for_the_next_build(store: Store
             layers.directories((layer,))
         assert caught.value.code == "layer-missing"
     assert store.index.get_record("key") is None
+
+
+def test_tampered_directories_are_found_and_made_again(store: Store) -> None:
+    with Layers(store) as layers:
+        stack: tuple[LayerId, ...] = ()
+        for name in ("one", "two"):
+            with layers.draft(stack) as draft:
+                Path(draft.upper, name).write_bytes(b"right")
+                stack = (*stack, draft.commit())
+            layers.blob(stack[-1], "gzip")
+        assert layers.verify() == ()
+        Path(layers.directories(stack)[0], "two").write_bytes(b"wrong")
+        assert layers.verify() == (stack[1],)
+        assert layers.verify(repair=True) == (stack[1],)
+    with Layers(store) as layers:
+        assert layers.verify() == ()
+        assert shows(layers.tree(stack))["two"][2] == b"right"
