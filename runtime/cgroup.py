@@ -17,8 +17,8 @@ from contextlib import suppress
 
 import msgspec
 
-from runtime.host import Unsupported
 from runtime.spec import Resources
+from runtime.unsupported import Unsupported
 
 DEFAULT_PARENT = "layerwright"
 DEFAULT_PERIOD = 100_000

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from runtime.host import Unsupported
+from runtime.unsupported import Unsupported
 
 _NFT = """
 add table ip {table}

@@ -25,7 +25,7 @@ from typing import Protocol
 
 from runtime import firewall
 from runtime.child import libc
-from runtime.host import Unsupported
+from runtime.unsupported import Unsupported
 
 POOL_LIMIT = 1000
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)

@@ -16,8 +16,8 @@ import threading
 import time
 
 from runtime.child import libc
-from runtime.host import Unsupported
 from runtime.network import Lease, in_thread
+from runtime.unsupported import Unsupported
 
 START_SECONDS = 10.0
 REMEDY = "install the package passt, or use --network=host"
@@ -31,11 +31,12 @@ def find() -> str | None:
 
 
 class PastaPool:
-    """Namespaces of this process; `directory` is a place for their names, in a mount namespace of our own."""
+    """Namespaces of this process; `directory` is a place for their names."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._lock = threading.Lock()
+        self._mounted = False
         self._free: list[_Namespace] = []
         self._every: list[_Namespace] = []
 
@@ -46,6 +47,7 @@ class PastaPool:
             number = len(self._every)
             if namespace is None:
                 try:
+                    self._hide()
                     namespace = _Namespace(os.path.join(self._directory, f"{number}.ns"))
                 except OSError as error:
                     raise Unsupported(f"cannot make a network for the step: {error.strerror}", REMEDY) from error
@@ -57,6 +59,13 @@ class PastaPool:
             raise
         taken = namespace
         return Lease(os.dup(taken.fd), number, None, release=lambda: self._release(taken))
+
+    def _hide(self) -> None:
+        """Other builds use the directory too, but a tmpfs over it in this mount namespace is ours alone, and leaves nothing."""
+        if not self._mounted:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            libc.mount("none", self._directory, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "mode=700")
+            self._mounted = True
 
     def spoil(self, lease: Lease) -> None:
         """What a step could change, it can only change for itself: the builder's own rights end at this namespace."""
@@ -78,7 +87,6 @@ class _Namespace:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
         in_thread(self._make)
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

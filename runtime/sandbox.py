@@ -27,10 +27,10 @@ import msgspec
 from runtime import etcfiles, pasta, seccomp
 from runtime.cgroup import Cgroup, limited, open_cgroup
 from runtime.child import libc, wire
-from runtime.host import Unsupported, in_user_namespace
 from runtime.network import Lease, Networks, Pool
 from runtime.pasta import PastaPool
 from runtime.spec import Exit, Process, Usage
+from runtime.unsupported import Unsupported, in_user_namespace, read
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
@@ -311,19 +311,11 @@ def _exit(result: dict[str, Any] | None, cgroup: Cgroup | None, wall_ns: int) ->
 
 def _read_resolv_conf() -> str:
     """What the host uses; systemd-resolved's own file where only its loopback stub is named (moby resolvconf.Path)."""
-    content = _read("/etc/resolv.conf")
+    content = read("/etc/resolv.conf")
     if etcfiles.only_loopback(content):
-        return _read("/run/systemd/resolve/resolv.conf") or content
+        return read("/run/systemd/resolve/resolv.conf") or content
     return content
 
 
 def _name_servers() -> tuple[str, ...]:
     return tuple(server for server in etcfiles.servers(_read_resolv_conf()) if ":" not in server)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read(1 << 16)
-    except OSError:
-        return ""

@@ -15,7 +15,7 @@ import subprocess
 
 from runtime import idmap
 from runtime.child import libc
-from runtime.host import SUBIDS_REMEDY, Unsupported, in_user_namespace, user_namespace_remedy
+from runtime.unsupported import SUBIDS_REMEDY, Unsupported, in_user_namespace, user_namespace_remedy
 
 
 def enter_user_namespace() -> None:
@@ -47,6 +47,24 @@ def enter_user_namespace() -> None:
         libc.mount("none", "/", None, libc.MS_REC | libc.MS_SLAVE)
     except OSError as error:
         raise Unsupported(f"a user namespace gives this user no rights to mount: {error.strerror}", user_namespace_remedy()) from error
+
+
+def obstacle() -> Unsupported | None:
+    """What would keep this ordinary user from it, tried out in a child; None: nothing."""
+    read_fd, write_fd = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            enter_user_namespace()
+        except Unsupported as problem:
+            os.write(write_fd, f"{problem.reason}\n{problem.remedy}".encode())
+        finally:
+            os._exit(0)
+    os.close(write_fd)
+    with open(read_fd, encoding="utf-8") as stream:
+        reason, _newline, remedy = stream.read().partition("\n")
+    os.waitpid(pid, 0)
+    return Unsupported(reason, remedy) if reason else None
 
 
 def _one_thread() -> None:

@@ -1,4 +1,4 @@
-"""Entry of the launcher: `python -I -S -E <this file> FD`; or `--die-with-parent PROGRAM ARG...` to become a helper program.
+"""Entry of the launcher: `python -I -S -E <this file> FD`; `--die-with-parent PROGRAM ARG...` becomes a helper; `--probe` tries the host.
 
 Makes the package importable by itself: nothing beside it, in particular nothing of site-packages, can be
 imported, whatever is installed there.
@@ -29,6 +29,11 @@ if __name__ == "__main__":
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and pasta of 2023 takes that for an error
         os.execv(sys.argv[2], sys.argv[2:])
+    if sys.argv[1] == "--probe":
+        from runtime.child.probe import main as probe
+
+        probe(*sys.argv[2:4])
+        sys.exit()
     from runtime.child.launcher import main
 
     main(int(sys.argv[1]))

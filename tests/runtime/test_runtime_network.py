@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from runtime import etcfiles
-from runtime.host import Unsupported
 from runtime.network import Pool, addresses
 from runtime.sandbox import NamespaceSandbox, Sandbox
+from runtime.unsupported import Unsupported
 from tests.runtime.box import Box
 
 

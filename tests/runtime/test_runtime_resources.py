@@ -9,8 +9,8 @@ import time
 import pytest
 
 from runtime import cgroup
-from runtime.host import Unsupported
 from runtime.spec import Resources
+from runtime.unsupported import Unsupported
 from tests.runtime.box import Box
 
 

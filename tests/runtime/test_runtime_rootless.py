@@ -1,0 +1,97 @@
+"""The same sandbox for an ordinary user, inside a user namespace; and the maps that make one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import idmap
+from runtime.idmap import Range
+from tests.peers.service import Unavailable
+from tests.peers.users import OrdinaryUser
+
+SCRIPT = Path(__file__).with_name("rootless.py")
+
+
+@pytest.fixture(scope="module")
+def found(ordinary_user: OrdinaryUser, busybox_root: Path) -> Iterator[dict[str, Any]]:
+    base = ordinary_user.home / "base"
+    shutil.copytree(busybox_root, base, symlinks=True)
+    for path in (base, *base.rglob("*")):
+        shutil.chown(path, ordinary_user.uid, ordinary_user.gid) if not path.is_symlink() else None
+    script = ordinary_user.home / "rootless.py"
+    shutil.copy(SCRIPT, script)
+    script.chmod(0o644)
+    try:
+        done = ordinary_user.python(str(script), str(base), check=False, timeout=60)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    assert done.returncode == 0, done.stderr.decode()
+    yield json.loads(done.stdout)
+
+
+def test_it_is_root_in_there(found: dict[str, Any]) -> None:
+    assert (found["uid"], found["mode"], found["overlay"], found["prefix"]) == (0, "userns", True, "user.overlay.")
+    assert found["root"].split() == ["0", "0", "CapInh:", "0000000000000000", "CapEff:", "00000000a80425fb", "Seccomp:", "2"]
+
+
+def test_users_and_owners(found: dict[str, Any]) -> None:
+    assert found["user"].split() == ["1000", "1001", "Groups:", "7"]
+    assert found["owners"] == "1000:33\n"
+
+
+def test_whiteouts_are_made(found: dict[str, Any]) -> None:
+    assert found["removed"] == "0\n"
+    assert found["whiteout"] == [0, 0]
+
+
+def test_devices_and_masks(found: dict[str, Any]) -> None:
+    assert found["devices"].split()[0] == "2"
+    assert found["masked"].split()[0] == "0"
+    assert found["masked"].split()[-1] == "refused"
+
+
+def test_networks(found: dict[str, Any]) -> None:
+    assert found["none"] == "lo\n"
+    assert set(found["host"].split()) >= {"lo"}
+    default = found["default"].split()
+    if found["pasta"]:
+        assert default[-1] == "1"
+        assert len(default) == 3
+    else:
+        assert default[:-1] == found["host"].split()
+
+
+def test_no_stub_is_left(found: dict[str, Any]) -> None:
+    assert found["leaked"] == "ls: /gone: No such file or directory\n"
+    assert "gone" not in found["upper"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("me:100000:65536\n", ((100000, 65536),)),
+        ("1000:5:10\nme:100:10\nother:1:1\n", ((5, 10), (100, 10))),
+        ("me:-1:5\nme:x:5\nme:1\nme:1:0\nme:4294967290:65536\n", ()),
+        ("", ()),
+    ],
+)
+def test_subordinate_ranges(text: str, ranges: tuple[tuple[int, int], ...]) -> None:
+    assert idmap.subordinate(text, "me", 1000) == ranges
+
+
+def test_a_map_has_the_user_first_and_no_gaps() -> None:
+    ranges = idmap.mapping(1000, ((100000, 65536), (300000, 10)))
+    assert ranges == (Range(0, 1000, 1), Range(1, 100000, 65536), Range(65537, 300000, 10))
+    assert idmap.arguments(ranges[:2]) == ["0", "1000", "1", "1", "100000", "65536"]
+    assert idmap.highest(ranges) == 65547
+
+
+def test_the_first_namespace_is_recognised() -> None:
+    assert idmap.is_initial(idmap.parse("         0          0 4294967295\n"))
+    assert not idmap.is_initial(idmap.parse("0 1000 1\n1 100000 65536\n"))
