@@ -12,6 +12,7 @@ from builder.cli.errors import run_command
 COMMANDS: dict[str, tuple[str, str]] = {
     "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
     "build": ("builder.cli.build", "Build an image from a Dockerfile."),
+    "doctor": ("builder.cli.doctor", "Show what this machine can do, and what to mend."),
     "du": ("builder.cli.du", "Show what the store takes of the disk."),
     "fsck": ("builder.cli.fsck", "Check the store, and repair it."),
     "history": ("builder.cli.history", "Show the steps an image came from."),
