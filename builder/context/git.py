@@ -39,8 +39,8 @@ class GitCheckouts:
         self._check = check
 
     def pin(self, source: GitSource, scratch: Path) -> str:
-        """What fixes the files: the commit, the subdirectory, and what of the repository is kept."""
-        return _pin(source, self.commit(source, scratch))
+        """See `git_pin`, of the commit that the ref stands for now."""
+        return git_pin(source, self.commit(source, scratch))
 
     def commit(self, source: GitSource, scratch: Path) -> str:
         """The commit that the ref stands for now; `scratch` is an empty directory of the caller's."""
@@ -82,7 +82,7 @@ class GitCheckouts:
             _set_times(work, int(seconds.strip()) * 1_000_000_000)
         if not source.keep_git_dir:
             shutil.rmtree(repository)
-        return Fetched(DirTree(_subdirectory(source, work)), _pin(source, commit))
+        return Fetched(DirTree(_subdirectory(source, work)), git_pin(source, commit))
 
     def _fetch_commit(self, git: Git, source: GitSource, commit: str, work: Path, repository: Path) -> None:
         """The commit alone; else, from a server that gives no single commits (dumb http, old ones), all branches and tags."""
@@ -143,7 +143,8 @@ def checked(source: GitSource, *, local: bool = False) -> None:
         raise LayerwrightError("bad-checksum", f"{source.checksum[:80]!r} is not a commit", help="give at least 7 hex digits of one")
 
 
-def _pin(source: GitSource, commit: str) -> str:
+def git_pin(source: GitSource, commit: str) -> str:
+    """What fixes the files: the commit, the subdirectory, and what of the repository is kept."""
     return pin_of("git-1", commit, source.subdir or "", source.keep_git_dir, source.submodules, source.mtime_commit, _kept_remote(source))
 
 

@@ -148,6 +148,7 @@ def _environment(settings: GitSettings, home: Path, config: Mapping[str, str]) -
         "submodule.recurse": "false",
         "fetch.recurseSubmodules": "false",
         "fetch.writeCommitGraph": "false",
+        "core.fsync": "none",
         "gc.auto": "0",
         "maintenance.auto": "false",
         "init.defaultBranch": "main",

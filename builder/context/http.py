@@ -79,19 +79,22 @@ class HttpFiles:
         self._clock = clock
 
     def pin(self, source: HttpSource) -> str:
-        """What fixes the file: its bytes, its name, and Last-Modified where the server tells it."""
-        return _pin(source, self.known(source))
+        """See `http_pin`, of the file as it is now."""
+        return http_pin(source, self.known(source))
 
-    def fetch(self, source: HttpSource, directory: Path) -> Fetched:
-        """The file in `directory`, an empty one of the caller's: mode 0600, its mtime the server's."""
-        known = self.known(source)
+    def fetch(self, source: HttpSource, directory: Path, known: Known | None = None) -> Fetched:
+        """The file in `directory`, an empty one of the caller's: mode 0600, its mtime the server's.
+
+        `known` is what `known` gave before, so that the server is asked once.
+        """
+        known = known or self.known(source)
         path = directory / source.filename
         with self._blobs.open(known.digest) as reader, open(path, "xb") as file:
             while data := reader.read(1 << 20):
                 file.write(data)
             os.fchmod(file.fileno(), FILE_MODE)
         os.utime(path, ns=(known.mtime_ns, known.mtime_ns))
-        return Fetched(DirTree(directory), _pin(source, known))
+        return Fetched(DirTree(directory), http_pin(source, known))
 
     def read(self, url: str, limit: int) -> bytes:
         """A small file's bytes (a Dockerfile by URL)."""
@@ -162,7 +165,8 @@ class HttpFiles:
         return Known(digest, size, self._clock() if mtime is None else mtime, response.headers.get("ETag", ""), modified, sums)
 
 
-def _pin(source: HttpSource, known: Known) -> str:
+def http_pin(source: HttpSource, known: Known) -> str:
+    """What fixes a file: its bytes, its name, and Last-Modified where the server tells it."""
     return pin_of("http-1", known.digest, source.filename, FILE_MODE, _modified_ns(known.last_modified))
 
 

@@ -81,7 +81,7 @@ def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, 
     `check` looks at every stage; a base that cannot be resolved leaves the rules that need it silent.
     """
     with Workshop(settings) as shop, contextlib.ExitStack() as stack:
-        contexts = open_contexts(request, Remote(shop, _secret_source(request)), stack)
+        contexts = open_contexts(request, _remote(request, shop, None), stack)
         dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, shop.store.index)
         platform = _platforms(request)[0]
         bases: dict[int, BaseImage] = {}
@@ -100,7 +100,7 @@ class _Build:
         self._listener = WarningCount(listener)
         self._clock = clock
         self._cancel = cancel
-        self._remote = Remote(shop, _secret_source(request))
+        self._remote = _remote(request, shop, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull)
         self._digests = FileDigests(shop.store.index)
 
@@ -204,6 +204,11 @@ def _platforms(request: BuildRequest) -> tuple[Platform, ...]:
     """The platforms asked for, each once, or this machine's."""
     named = [parse_platform(part) for item in request.platforms for part in item.split(",") if part]
     return tuple(dict.fromkeys(named)) or (host_platform(),)
+
+
+def _remote(request: BuildRequest, shop: Workshop, cancel: threading.Event | None) -> Remote:
+    keep = request.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in ("1", "true")
+    return Remote(shop, _secret_source(request), cancel=cancel, ssh=request.ssh, keep_git_dir=keep)
 
 
 def _secret_source(request: BuildRequest) -> GivenSecrets:

@@ -6,44 +6,131 @@ Everything is asked for at most once a build; what was fetched lives in the stor
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
+from builder.context.git import GitCheckouts, git_pin, parse_bare
+from builder.context.git_command import GitSettings
+from builder.context.http import HttpFiles, Known, http_pin
+from builder.context.tarball import read_context
 from builder.engine.workshop import Workshop
-from builder.errors import LayerwrightError
+from builder.errors import BuildCancelled, LayerwrightError, UsageError
 from builder.fs.tree import Tree
+from builder.graph.giturl import parse_git_url
 from builder.graph.operations import GitSource, HttpSource
 from builder.ops.protocol import TreeInput
 from builder.ops.secrets import Secrets
 
+RemoteSource = HttpSource | GitSource
+
 
 class Remote:
-    """A Fetcher for operations, and what contexts need beside it; thread-safe."""
+    """A Fetcher for operations, and what contexts need beside it; thread-safe.
 
-    def __init__(self, shop: Workshop, secrets: Secrets) -> None:
+    `ssh` are agents' sockets by id, of which git gets `default`; `keep_git_dir` is for contexts.
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        secrets: Secrets,
+        *,
+        cancel: threading.Event | None = None,
+        ssh: Mapping[str, str] | None = None,
+        keep_git_dir: bool = False,
+    ) -> None:
         self._shop = shop
-        self._secrets = secrets
+        self._cancel = cancel or threading.Event()
+        self._keep_git_dir = keep_git_dir
+        self._http = HttpFiles(lambda: shop.registry().gate, shop.store.blobs, shop.store.index, secrets.get)
+        self._git = GitCheckouts(_git_settings(shop, ssh or {}), secrets.get, self._check)
         self._lock = threading.Lock()
-        self._fetched: dict[HttpSource | GitSource, TreeInput] = {}
+        self._locks: dict[RemoteSource, threading.Lock] = {}
+        self._known: dict[HttpSource, Known] = {}
+        self._commits: dict[GitSource, str] = {}
+        self._fetched: dict[RemoteSource, TreeInput] = {}
 
-    def pin(self, source: HttpSource | GitSource) -> str:
+    def pin(self, source: RemoteSource) -> str:
         """The content digest of a URL, the commit of a repository."""
-        return self.fetch(source).pin
+        with self._one_at_a_time(source):
+            if isinstance(source, HttpSource):
+                return http_pin(source, self._known_file(source))
+            return git_pin(source, self._commit(source))
 
-    def fetch(self, source: HttpSource | GitSource) -> TreeInput:
-        raise LayerwrightError("unsupported", "remote sources are not available")
+    def fetch(self, source: RemoteSource) -> TreeInput:
+        """The files, fetched at the first call."""
+        with self._one_at_a_time(source):
+            found = self._fetched.get(source)
+            if found is None:
+                scratch = self._scratch()
+                if isinstance(source, HttpSource):
+                    files = self._http.fetch(source, scratch, self._known_file(source))
+                else:
+                    files = self._git.fetch(source, self._commit(source), scratch)
+                found = self._fetched[source] = TreeInput(files.tree, files.pin)
+            return found
 
     def git_context(self, url: str) -> Tree:
-        raise LayerwrightError("unsupported", "remote sources are not available")
+        """The files of a repository; `github.com/owner/repository` will do."""
+        source = parse_git_url(parse_bare(url), lambda message: UsageError("bad-git-url", message, help="see `layerwright help contexts`"))
+        return self.fetch(msgspec.structs.replace(source, keep_git_dir=source.keep_git_dir or self._keep_git_dir)).tree
 
     def http_context(self, url: str, stack: ExitStack, limit: int) -> Tree | bytes:
-        raise LayerwrightError("unsupported", "remote sources are not available")
+        """An archive's files, or the text of a Dockerfile, by what the URL gives."""
+        known = self._known_file(HttpSource(url, "context"))
+        with self._shop.store.blobs.open(known.digest) as reader:
+            opened = self.unpack_stream(reader, stack, limit)  # type: ignore[arg-type]
+            reader.drain()
+        return opened
 
     def http_bytes(self, url: str, limit: int) -> bytes:
-        raise LayerwrightError("unsupported", "remote sources are not available")
+        """A small file."""
+        return self._http.read(url, limit)
 
     def unpack_stream(self, stream: BinaryIO, stack: ExitStack, limit: int) -> Tree | bytes:
-        raise LayerwrightError("unsupported", "remote sources are not available")
+        """An archive's files, or the text of a Dockerfile, by the first bytes; the files live as long as `stack`."""
+        return read_context(stream, stack.enter_context(self._shop.store.temporary("context-")), limit)
 
     def load_layout(self, value: str) -> str:
         raise LayerwrightError("unsupported", "remote sources are not available")
+
+    def _known_file(self, source: HttpSource) -> Known:
+        self._check()
+        known = self._known.get(source)
+        if known is None:
+            known = self._known[source] = self._http.known(source)
+        return known
+
+    def _commit(self, source: GitSource) -> str:
+        commit = self._commits.get(source)
+        if commit is None:
+            commit = self._commits[source] = self._git.commit(source, self._scratch())
+        return commit
+
+    def _scratch(self) -> Path:
+        return self._shop.store.scratch_directory("source-")
+
+    def _one_at_a_time(self, source: RemoteSource) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(source, threading.Lock())
+
+    def _check(self) -> None:
+        if self._cancel.is_set():
+            raise BuildCancelled()
+
+
+def _git_settings(shop: Workshop, ssh: Mapping[str, str]) -> GitSettings:
+    """git goes through the proxies and trusts the CAs that the registry client does."""
+    registry = shop.registry_settings
+    proxies = {"http_proxy": registry.http_proxy, "https_proxy": registry.https_proxy, "no_proxy": ",".join(registry.no_proxy)}
+    settings = GitSettings(
+        ssh_agent=ssh.get("default"),
+        proxies=tuple((name, value) for name, value in proxies.items() if value),
+        ca_bundle=registry.ca_bundle,
+    )
+    return msgspec.structs.replace(settings, search_path=registry.helper_path) if registry.helper_path else settings
+

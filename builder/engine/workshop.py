@@ -54,6 +54,11 @@ class Workshop:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
+    @property
+    def registry_settings(self) -> Settings:
+        """What the registry client was told; reading it loads nothing."""
+        return self._settings.registry
+
     def registry(self) -> Registry:
         """The registry client; the first call loads it."""
         with self._lock:

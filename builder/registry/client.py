@@ -49,6 +49,11 @@ class Registry:
         self._services: dict[tuple[str, bool], Service] = {}
         self._busy: dict[Digest, threading.Lock] = {}
 
+    @property
+    def gate(self) -> Client:
+        """The HTTP gate itself, for sources that are no registry (ADD of URLs)."""
+        return self._client
+
     def __enter__(self) -> Registry:
         return self
 

@@ -175,7 +175,7 @@ def test_1_6_subdir(repository: Repository, checkouts: GitCheckouts, tmp_path: P
 @pytest.mark.parametrize("subdir", ["out", "up", "../..", "l", "missing", "a"])
 def test_5_1_subdir_stays_in_the_checkout(repository: Repository, checkouts: GitCheckouts, tmp_path: Path, subdir: str) -> None:
     """CVE-2026-33748."""
-    source = GitSource(repository.url, subdir=subdir)
+    source = GitSource(repository.url, subdir=subdir, submodules=False)
     try:
         shown = walk(fetched(checkouts, source, tmp_path).tree)
     except NotFoundError as error:
@@ -207,7 +207,9 @@ def test_1_6_git_protocol(repository: Repository, tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = ["daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}", "--export-all", f"--base-path={repository.path.parent}"]
-    daemon = subprocess.Popen(["git", *words], env=ENVIRONMENT | {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"})
+    daemon = subprocess.Popen(
+        ["git", *words], env=ENVIRONMENT | {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    )
     try:
         for _ in range(100):
             with socket.socket() as probe:
@@ -299,7 +301,9 @@ def test_5_3_hostile_remotes_never_reach_git(remote: str) -> None:
     assert caught.value.code == "bad-git-url"
 
 
-@pytest.mark.parametrize("ref", ["--upload-pack=touch x", "-x", "a..b", "a b", "a\nb", "a:b", "a^{}", "@{-1}", "x@{1}", "a~1", "x.lock", "", "a/"])
+@pytest.mark.parametrize(
+    "ref", ["--upload-pack=touch x", "-x", "a..b", "a b", "a\nb", "a:b", "a^{}", "@{-1}", "x@{1}", "a~1", "x.lock", "", "a/"]
+)
 def test_5_3_hostile_refs_never_reach_git(ref: str) -> None:
     """CVE-2019-13139."""
     with pytest.raises(LayerwrightError) as caught:
@@ -332,7 +336,9 @@ def test_5_3_nothing_of_a_repository_or_a_user_runs(repository: Repository, tmp_
     """CVE-2018-11235, CVE-2024-32002: hooks, filters, helpers and the user's own configuration."""
     canary = tmp_path / "canary"
     home = scratch(tmp_path, "home")
-    (home / ".gitconfig").write_text(f'[core]\n\thooksPath = {home}\n\tfsmonitor = "touch {canary}"\n[filter "x"]\n\tsmudge = touch {canary}\n')
+    (home / ".gitconfig").write_text(
+        f'[core]\n\thooksPath = {home}\n\tfsmonitor = "touch {canary}"\n[filter "x"]\n\tsmudge = touch {canary}\n'
+    )
     for name in ("post-checkout", "post-merge", "reference-transaction"):
         (home / name).write_text(f"#!/bin/sh\ntouch {canary}\n")
         (home / name).chmod(0o755)
