@@ -156,6 +156,6 @@ def _history(
 
 def absolute_destination(workdir: str, written: str) -> str:
     """The destination joined to the working directory; its trailing slash says that it is a directory."""
-    directory = written in ("", ".") or written.endswith(("/", "/.", "/.."))
+    directory = written in ("", ".") or written.endswith(("/", "/."))
     path = normalize_workdir(workdir, written) if not written.startswith("/") else normalize_workdir("/", "." + written)
     return path if path == "/" or not directory else path + "/"

@@ -15,7 +15,7 @@ import msgspec
 from builder.context.globs import PatternError, component_regex, has_wildcard, inside, unescape
 from builder.context.ignore import IgnoredTree
 from builder.context.scan import Seen, look
-from builder.errors import NotFoundError
+from builder.errors import LayerwrightError, NotFoundError
 from builder.fs.resolve import resolve
 from builder.fs.tree import Tree
 from grammar.diagnostics import Diagnostic, suggest
@@ -71,8 +71,10 @@ def _expand(tree: Tree, path: str, source: str) -> Iterator[Selected]:
     base = resolve(tree, "/".join(parts[:first]))
     try:
         matchers = [re.compile(component_regex(part), re.DOTALL) for part in parts[first:]]
-    except PatternError:
-        return  # filepath.Match's ErrBadPattern matches nothing in BuildKit either; the caller warns
+    except PatternError as error:
+        raise LayerwrightError(
+            "bad-pattern", f"{source!r} is not a pattern: {error}", help="a name with a bracket is written `[[]`, as `a[[]0].txt`"
+        ) from None
     for match in _matches(tree, base, matchers):
         yield _followed(tree, match, source)
 

@@ -1,0 +1,129 @@
+"""The differences that may be: each named, explained, and recognised by what it is, not by the case it shows in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.differential.compare import Difference
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """`why` it may differ; `covers` tells it; `asked`: only in cases that say `except: NAME`."""
+
+    name: str
+    why: str
+    covers: Callable[[Difference], bool]
+    asked: bool = False
+
+
+def _starts(value: object, prefix: str | tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value.startswith(prefix)
+
+
+def _without_flags(line: str) -> str:
+    verb, _, rest = line.partition(" ")
+    while rest.startswith(("--chown=", "--chmod=")):
+        rest = rest.partition(" ")[2]
+    return f"{verb} {rest}"
+
+
+def _same_names(ours: object, theirs: object) -> bool:
+    """Whether two ARG lines declare the same names."""
+    return _starts(theirs, "ARG ") and str(ours).partition("=")[0] == str(theirs).partition("=")[0]
+
+
+def _command(line: object) -> str:
+    """A line of RUN without the arguments in front of its command."""
+    text = str(line)
+    return "RUN " + text[text.index("/bin/") :] if text.startswith("RUN |") and "/bin/" in text else text
+
+
+EXCEPTIONS: tuple[Exempt, ...] = (
+    Exempt(
+        "workdir-that-exists",
+        "design: a WORKDIR that exists adds no layer",
+        lambda d: d.kind == "history" and d.where.startswith("empty_layer of WORKDIR ") and d.ours is True,
+    ),
+    Exempt(
+        "history-of-copy-flags",
+        "20.10 leaves --chown and --chmod out of the history of COPY and ADD; reference 1.5 history: they are shown",
+        lambda d: d.kind == "history" and _starts(d.theirs, ("COPY ", "ADD ")) and _without_flags(d.ours) == d.theirs,
+    ),
+    Exempt(
+        "mtime-of-copied-top-directory",
+        "20.10 leaves the time of writing on an existing destination directory; reference 1.5: it gets the source directory's mtime",
+        lambda d: d.kind == "tree" and d.where.endswith(" mtime") and d.theirs == "of the build" and _starts(d.step, ("COPY ", "ADD ")),
+    ),
+    Exempt(
+        "mount-points-of-run",
+        "20.10 makes mount points in the layer of a RUN; reference 1.4: no trace in the layer",
+        lambda d: (
+            d.kind == "tree"
+            and (d.step == "" or d.step.startswith("RUN "))
+            and d.where in ("etc mtime", "dev mtime", "proc mtime", "sys mtime")
+        ),
+    ),
+    Exempt(
+        "chmod-above-0777",
+        "20.10 drops setuid, setgid and sticky from --chmod; reference 1.5 --chmod: octal up to 07777",
+        lambda d: d.kind == "tree" and d.where.endswith(" mode") and "--chmod=" in d.step and int(d.ours, 8) & 0o777 == int(d.theirs, 8),
+    ),
+    Exempt(
+        "chmod-of-created-destination",
+        "20.10 makes the destination directory 0755; reference 1.5 dir to new dest dir: it gets an octal --chmod",
+        lambda d: d.kind == "tree" and d.where.endswith(" mode") and "--chmod=" in d.step and d.theirs == "755",
+    ),
+    Exempt(
+        "fifo-copied",
+        "20.10 leaves named pipes out; reference 1.5 file types: fifos and devices are copied",
+        lambda d: d.kind == "tree" and d.where.endswith(" exists") and d.theirs is None and _starts(d.ours, "fifo "),
+    ),
+    Exempt(
+        "destination-that-ends-in-dot",
+        "20.10 takes `/z/.` for the name of a file; later BuildKit keeps the dot, which stands for the directory",
+        lambda d: d.kind == "tree" and d.where.split(" ")[0] in ("z", "z/d"),
+        asked=True,
+    ),
+    Exempt(
+        "escape-without-wildcard",
+        "BuildKit takes an escape for itself where no wildcard is beside it, and no such file is there; reference 1.5: `\\` escapes",
+        lambda d: d.kind == "outcome" and d.ours == "builds",
+        asked=True,
+    ),
+    Exempt(
+        "history-of-arg-values",
+        "20.10 shows an ARG's default where another value is in force; reference 1.3 ARG: the value",
+        lambda d: d.kind == "history" and _same_names(d.ours, d.theirs),
+    ),
+    Exempt(
+        "history-of-run-arguments",
+        "20.10 lists an ARG once for each declaration and drops those of a parent stage; reference 1.3 RUN: first-seen order, last value",
+        lambda d: d.kind == "history" and _starts(d.ours, "RUN |") and _command(d.ours) == _command(d.theirs),
+    ),
+    Exempt(
+        "history-of-expose",
+        "20.10 prints Go's map; reference 1.3 EXPOSE: the sorted list",
+        lambda d: d.kind == "history" and _starts(d.theirs, "EXPOSE map[") and _starts(d.ours, "EXPOSE ["),
+    ),
+    Exempt(
+        "history-of-healthcheck",
+        "20.10 prints a Go pointer; reference 1.3 HEALTHCHECK: the fields with their names",
+        lambda d: d.kind == "history" and _starts(d.theirs, "HEALTHCHECK &{") and _starts(d.ours, "HEALTHCHECK {Test:"),
+    ),
+)
+
+
+def sort_out(differences: list[Difference], asked: tuple[str, ...]) -> tuple[dict[str, int], list[Difference]]:
+    """How often each exception was used, and the differences that none covers."""
+    used: dict[str, int] = {}
+    left: list[Difference] = []
+    for difference in differences:
+        for exempt in EXCEPTIONS:
+            if (not exempt.asked or exempt.name in asked) and exempt.covers(difference):
+                used[exempt.name] = used.get(exempt.name, 0) + 1
+                break
+        else:
+            left.append(difference)
+    return used, left

@@ -1,0 +1,68 @@
+"""Every case of testdata/differential, built by us and by a dockerd with BuildKit: outcome, tree after each step, config, history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.differential.bases import base_archives
+from tests.differential.builders import Failed, Ours, Reference
+from tests.differential.casefile import Case, lay_out, read_cases
+from tests.differential.compare import compare
+from tests.differential.exceptions import EXCEPTIONS, sort_out
+from tests.peers.engine import Engine
+
+DATA = Path(__file__).resolve().parents[2] / "testdata" / "differential"
+CASES = [case for path in sorted(DATA.glob("*.cases")) for case in read_cases(path)]
+BY_NAME = [pytest.param(case, id=f"{case.area}-{case.name}") for case in CASES]
+
+
+@pytest.fixture(scope="session")
+def archives(busybox_root: Path) -> list[bytes]:
+    """The bases."""
+    return base_archives(busybox_root)
+
+
+@pytest.fixture(scope="session")
+def ours(archives: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Ours:
+    """Our builder."""
+    return Ours(tmp_path_factory.mktemp("ours") / "store", archives)
+
+
+@pytest.fixture(scope="session")
+def reference(archives: list[bytes], dockerd: Engine) -> Reference:
+    """The reference builder."""
+    return Reference(dockerd, archives)
+
+
+@pytest.mark.parametrize("case", BY_NAME)
+def test_same_as_reference(
+    case: Case, ours: Ours, reference: Reference, dockerd: Engine, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    context = tmp_path / "context"
+    lay_out(case, context)
+    left = ours.build(case, context)
+    right = reference.build(case, context, tmp_path)
+    expected = case.value("fails")
+    if expected is not None:
+        assert (left.code if isinstance(left, Failed) else "builds") == expected, left
+    used, remaining = sort_out(compare(left, right, same_dockerfile=case.reference is None), case.values("except"))
+    for name, count in used.items():
+        record_property(f"exception:{name}", count)
+    if remaining:
+        pytest.fail("\n".join(str(difference) for difference in remaining), pytrace=False)
+
+
+def test_there_are_enough_cases_and_no_two_of_a_name() -> None:
+    names = [(case.area, case.name) for case in CASES]
+    assert len(names) >= 150
+    assert len(set(names)) == len(names)
+    assert all(case.value("row") for case in CASES), [case.name for case in CASES if not case.value("row")]
+
+
+def test_every_exception_that_is_asked_for_has_a_name_and_a_reason() -> None:
+    known = {exempt.name: exempt.why for exempt in EXCEPTIONS}
+    assert all(known.values())
+    assert {name for case in CASES for name in case.values("except")} <= known.keys()
