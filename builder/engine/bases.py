@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.errors import CorruptionError, LayerwrightError, NotFoundError
+from builder.errors import CorruptionError, NotFoundError
 from builder.graph.plan import BaseImage
 from builder.oci.manifest import Descriptor
 from builder.oci.platform import Platform, matches
@@ -24,10 +24,13 @@ MAX_DOCUMENT = 8 << 20
 class BaseImages:
     """A BaseResolver; one reference and platform give one answer as long as it lives."""
 
-    def __init__(self, store: Store, registry: Callable[[], Registry], *, pull: bool) -> None:
+    def __init__(
+        self, store: Store, registry: Callable[[], Registry], *, pull: bool, layouts: Mapping[str, Descriptor] | None = None
+    ) -> None:
         self._store = store
         self._registry = registry
         self._pull = pull
+        self._layouts = layouts or {}
         self._known: dict[tuple[str, Platform], BaseImage] = {}
 
     def resolve(self, reference: str, platform: Platform) -> BaseImage:
@@ -39,24 +42,21 @@ class BaseImages:
         return self._known[key]
 
     def _find(self, name: Reference, platform: Platform) -> tuple[Resolved, str]:
-        if not self._pull:
-            for root, origin in self._local(name, platform):
-                found = self._offline(name, root, platform)
-                if found is not None:
-                    return found, origin
-        try:
-            resolved = self._registry().resolve(name, platform)
-        except LayerwrightError:
-            if self._pull and (local := self._store.images.get(str(name))) is not None and name.registry == "docker.io":
-                found = self._offline(name, local, platform)
-                if found is not None:
-                    return found, ""
-            raise
+        for root, origin in self._local(name, platform):
+            found = self._offline(name, root, platform)
+            if found is not None:
+                return found, origin
+        resolved = self._registry().resolve(name, platform)
         self._store.index.put_setting(_pin_key(name, platform), msgspec.msgpack.encode(resolved.root))
         return resolved, resolved.origin
 
     def _local(self, name: Reference, platform: Platform) -> list[tuple[Descriptor, str]]:
         """Descriptors that may answer without a network, with the origin of their layers (none: the store itself)."""
+        layout = self._layouts.get(str(name))
+        if layout is not None:
+            return [(layout, "")]
+        if self._pull:
+            return []
         found: list[tuple[Descriptor, str]] = []
         stored = self._store.images.get(str(name))
         if stored is not None:

@@ -38,6 +38,7 @@ from builder.progress.events import BuildFinished, Listener, Silent
 from builder.snapshot.layers import LayerId
 from builder.solver.solve import Clock, Solution, Solver, system_clock
 from builder.store.cachemounts import CacheMounts
+from builder.store.sweep import collect_when_due
 from grammar.nodes import Dockerfile
 
 
@@ -64,6 +65,7 @@ def run_build(
     try:
         with Workshop(settings) as shop:
             outcome = _Build(request, shop, told, clock, cancel).run()
+            collect_when_due(shop.store)
     except BaseException as error:
         ended = clock.now_ns()
         told.on_event(BuildFinished(time=ended, duration_ns=ended - started, error=str(error) or type(error).__name__))
@@ -101,7 +103,7 @@ class _Build:
         self._clock = clock
         self._cancel = cancel
         self._remote = _remote(request, shop, cancel)
-        self._bases = BaseImages(shop.store, shop.registry, pull=request.pull)
+        self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
 
     def run(self) -> BuildOutcome:

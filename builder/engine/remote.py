@@ -18,14 +18,19 @@ from builder.context.git_command import GitSettings
 from builder.context.http import HttpFiles, Known, http_pin
 from builder.context.tarball import read_context
 from builder.engine.workshop import Workshop
-from builder.errors import BuildCancelled, LayerwrightError, UsageError
+from builder.errors import BuildCancelled, UsageError
 from builder.fs.tree import Tree
 from builder.graph.giturl import parse_git_url
 from builder.graph.operations import GitSource, HttpSource
+from builder.oci.manifest import Descriptor
+from builder.oci.reference import parse_reference
 from builder.ops.protocol import TreeInput
 from builder.ops.secrets import Secrets
 
 RemoteSource = HttpSource | GitSource
+
+LAYOUT_HOST = "oci-layout.invalid"
+"""Images of a layout are named as of a host that cannot exist (RFC 2606)."""
 
 
 class Remote:
@@ -53,6 +58,8 @@ class Remote:
         self._known: dict[HttpSource, Known] = {}
         self._commits: dict[GitSource, str] = {}
         self._fetched: dict[RemoteSource, TreeInput] = {}
+        self.layouts: dict[str, Descriptor] = {}
+        """The images that `load_layout` brought in, by the names it gave them."""
 
     def pin(self, source: RemoteSource) -> str:
         """The content digest of a URL, the commit of a repository."""
@@ -96,7 +103,17 @@ class Remote:
         return read_context(stream, stack.enter_context(self._shop.store.temporary("context-")), limit)
 
     def load_layout(self, value: str) -> str:
-        raise LayerwrightError("unsupported", "remote sources are not available")
+        """Brings an image of `PATH[:TAG|@DIGEST]` (an OCI layout) into the store; the name it has for this build."""
+        from builder.image.archives import load_layout
+        from builder.store.layout import Layout
+
+        path, name = _split_layout(value.removeprefix("oci-layout://"))
+        layout = Layout.at(Path(path))
+        descriptor = layout.find(name)
+        load_layout(layout, self._shop.store.blobs, [descriptor])
+        reference = parse_reference(f"{LAYOUT_HOST}/image@{descriptor.digest}")
+        self.layouts[str(reference)] = descriptor
+        return str(reference)
 
     def _known_file(self, source: HttpSource) -> Known:
         self._check()
@@ -123,6 +140,15 @@ class Remote:
             raise BuildCancelled()
 
 
+def _split_layout(text: str) -> tuple[str, str | None]:
+    """The path, and the tag or digest behind it."""
+    path, at, digest = text.partition("@")
+    if at:
+        return path, digest
+    head, colon, tag = text.rpartition(":")
+    return (head, tag) if colon and "/" not in tag and not Path(text).exists() else (text, None)
+
+
 def _git_settings(shop: Workshop, ssh: Mapping[str, str]) -> GitSettings:
     """git goes through the proxies and trusts the CAs that the registry client does."""
     registry = shop.registry_settings
@@ -133,4 +159,3 @@ def _git_settings(shop: Workshop, ssh: Mapping[str, str]) -> GitSettings:
         ca_bundle=registry.ca_bundle,
     )
     return msgspec.structs.replace(settings, search_path=registry.helper_path) if registry.helper_path else settings
-

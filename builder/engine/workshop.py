@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -45,9 +46,12 @@ class Workshop:
         self._sandbox: Sandbox | None = None
 
     def __enter__(self) -> Workshop:
+        _allow_many_files()
         with contextlib.ExitStack() as stack:
             self.store = stack.enter_context(Store.open(self._settings.root))
-            self.layers = stack.enter_context(Layers(self.store, self, xattr_prefix=self._settings.xattr_prefix))
+            self.layers = stack.enter_context(
+                Layers(self.store, self, overlay=self._settings.overlay, xattr_prefix=self._settings.xattr_prefix)
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -81,3 +85,10 @@ class Workshop:
     def fetch(self, descriptor: Descriptor, origin: str) -> None:
         """Bring a layer's blob into the store (BlobFetcher)."""
         self.registry().fetch(descriptor, origin)
+
+
+def _allow_many_files() -> None:
+    """A merged view holds a descriptor a layer; shells start with a soft limit of 1,024, which steps get back from the sandbox."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
