@@ -10,6 +10,7 @@ from __future__ import annotations
 import email.utils
 import random
 import re
+import socket
 import ssl
 import threading
 import time
@@ -24,6 +25,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.exceptions import NewConnectionError
 
 from builder.errors import LayerwrightError
 from builder.registry.origin import Bound, Origin, authorization_for, check_redirect, origin_of, redact
@@ -48,10 +50,14 @@ class Body(Protocol):
 
 
 class Unreachable(LayerwrightError):
-    """No answer came: name, connection, or time; `tls` when the other side could not be trusted."""
+    """No answer came: name, connection, or time; `tls` when the other side could not be trusted.
 
-    def __init__(self, origin: Origin, why: str, *, tls: bool = False) -> None:
+    `tries`: how many attempts are worth while, None when more may help (the other side was there once).
+    """
+
+    def __init__(self, origin: Origin, why: str, *, tls: bool = False, tries: int | None = None) -> None:
         self.tls = tls
+        self.tries = 1 if tls else tries
         self.origin = origin
         code = "registry-tls" if tls else "registry-unreachable"
         message = f"the certificate or TLS of {origin} was not accepted: {why}" if tls else f"{origin} cannot be reached: {why}"
@@ -139,7 +145,7 @@ class Client:
             try:
                 response = self._follow(method, url, headers or {}, bound, body, insecure, redirects, timeout)
             except Unreachable as error:
-                if error.tls or attempt == attempts:
+                if attempt >= min(attempts, error.tries or attempts):
                     raise
                 self._sleep(self._delay(attempt, None))
                 continue
@@ -216,7 +222,7 @@ class Client:
         except requests.exceptions.SSLError as error:
             raise Unreachable(origin, _cause(error), tls=True) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(origin, _cause(error)) from None
+            raise Unreachable(origin, _cause(error), tries=_tries(error)) from None
         finally:
             if data is not None and not isinstance(data, bytes):
                 data.close()
@@ -340,16 +346,33 @@ def _seconds(retry_after: str | None) -> float:
     return max(0.0, when.timestamp() - time.time())
 
 
+def _tries(error: BaseException) -> int | None:
+    """A name that does not exist stays so; a host that takes no connection is asked twice."""
+    inner = _innermost(error)
+    if isinstance(inner, socket.gaierror):
+        return 1 if inner.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else 2
+    return (
+        2
+        if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(inner, (ConnectionRefusedError, NewConnectionError))
+        else None
+    )
+
+
 def _cause(error: BaseException) -> str:
     """The innermost reason of a chain of wrapped errors, without addresses of objects."""
+    inner = _innermost(error)
+    text = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner)
+    return (
+        re.sub(r"^.*\[Errno -?\d+\] |<[^>]*object at 0x[0-9a-f]+>:? ?|^HTTPS?Connection(?:Pool)?\([^)]*\): ", "", text)
+        or type(inner).__name__
+    )
+
+
+def _innermost(error: BaseException) -> BaseException:
     for _ in range(8):
-        wrapped = [getattr(error, "reason", None), *error.args[:1], *error.args[-1:]]
+        wrapped = [getattr(error, "reason", None), *error.args[:1], *error.args[-1:], error.__cause__]
         inner = next((item for item in wrapped if isinstance(item, BaseException)), None)
         if inner is None:
             break
         error = inner
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (
-        re.sub(r"^.*\[Errno -?\d+\] |<[^>]*object at 0x[0-9a-f]+>:? ?|^HTTPS?Connection(?:Pool)?\([^)]*\): ", "", text)
-        or type(error).__name__
-    )
+    return error

@@ -168,3 +168,19 @@ def test_a_client_goes_on_after_close() -> None:
         client.close()
         client.close()
         assert fetched(client, f"{server.url}/v2/") == b"{}"
+
+
+def test_nobody_there_is_asked_twice_only() -> None:
+    waits: list[float] = []
+    with pytest.raises(Unreachable):
+        Client(Settings(attempts=5), sleep=waits.append).request("GET", "http://127.0.0.1:9/")
+    assert len(waits) == 1
+
+
+def test_somebody_who_hangs_up_is_asked_as_often_as_allowed() -> None:
+    waits: list[float] = []
+    with FakeRegistry() as server:
+        server.faults.append(Fault("PUT", "", cut=0, times=99))
+        with pytest.raises(Unreachable):
+            Client(Settings(attempts=4), sleep=waits.append).request("PUT", f"{server.url}/v2/", body=b"x", retry=True)
+    assert len(waits) == 3
