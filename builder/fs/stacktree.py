@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from builder.fs.dirtree import ABSENT, identity_of, open_regular
 from builder.fs.entries import Entry, decode_path, encode_path
@@ -121,6 +121,15 @@ class StackTree:
         if mark is not None and self._top is not None:
             shown.update(self._top.listing(path, mark))
         return tuple(sorted((name for name, hidden in shown.items() if not hidden), key=encode_path))
+
+    def scan(self, path: str) -> Iterator[tuple[str, Entry, os.stat_result, tuple[tuple[str, bytes], ...]]]:
+        """See DirTree.scan."""
+        for name in self.names(path):
+            child = f"{path}/{name}" if path else name
+            found = self._find(child)
+            if found is not None:
+                entry = entry_at(found.handle.fd, found.name, child, found.st)
+                yield name, entry, found.st, xattrs_at(found.handle.fd, found.name)
 
     def open(self, path: str) -> int:
         """See Tree."""

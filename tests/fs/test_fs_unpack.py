@@ -174,7 +174,10 @@ def test_a_file_where_a_directory_is_needed_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code == "tar-parent"
 
 
-@pytest.mark.parametrize("items", [[hard("a", "missing")], [hard("a", "a")], [folder("d"), hard("a", "d")], [gone("w"), hard("a", "w")], [file("a/b"), hard("a", "a/b")]])
+@pytest.mark.parametrize(
+    "items",
+    [[hard("a", "missing")], [hard("a", "a")], [folder("d"), hard("a", "d")], [gone("w"), hard("a", "w")], [file("a/b"), hard("a", "a/b")]],
+)
 def test_hard_links_to_nothing(tmp_path: Path, items: list[Item]) -> None:
     with pytest.raises(TarError) as caught:
         unpacked(items, tmp_path / "out")

@@ -6,7 +6,9 @@ import errno
 import io
 import os
 import resource
+import shutil
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,6 +83,16 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         (decoy / "decoy").unlink()
         decoy.rmdir()
     assert made.facts() == made.before
+
+
+@pytest.fixture
+def fast_scene(tmp_path: Path) -> Iterator[Scene]:
+    """On a memory file system, where there is one: what is measured is us, not the disk."""
+    memory = Path("/dev/shm")
+    root = Path(tempfile.mkdtemp(dir=memory)) if os.access(memory, os.W_OK) else tmp_path
+    yield Scene(root)
+    if root != tmp_path:
+        shutil.rmtree(root)
 
 
 OUT = b"../../../outside"
@@ -287,17 +299,17 @@ CROWDS: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.parametrize("name", CROWDS)
-def test_time_is_linear(scene: Scene, name: str) -> None:
+def test_time_is_linear(fast_scene: Scene, name: str) -> None:
     """GHSA-rp3h-jf77-q9p4: 100,000 entries; what is quadratic takes minutes."""
-    linear(scene, CROWDS[name](100_000 if name == "files" else 20_000), 60)
+    linear(fast_scene, CROWDS[name](100_000 if name == "files" else 40_000), 60)
 
 
-def test_deep_paths_that_come_and_go(scene: Scene) -> None:
+def test_deep_paths_that_come_and_go(fast_scene: Scene) -> None:
     deep = b"d/" * 1000 + b"f"
     start = time.perf_counter()
-    scene.unpack((header(b"d", b"5") + pax({b"path": deep}) + header(b"x") + header(b"d")) * 4)
+    fast_scene.unpack((header(b"d", b"5") + pax({b"path": deep}) + header(b"x") + header(b"d")) * 4)
     assert time.perf_counter() - start < 30
-    assert scene.names() == ["d"]
+    assert fast_scene.names() == ["d"]
 
 
 def test_names_too_long_for_the_file_system(scene: Scene) -> None:
