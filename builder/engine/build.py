@@ -122,7 +122,7 @@ class _Build:
 
     def _check(self, dockerfile: Dockerfile, plan: BuildPlan, contexts: OpenedContexts) -> None:
         facts = facts_of(plan, contexts, self._request.build_args, plan.stage_bases, plan.platform)
-        tell(check(dockerfile, facts), self._listener, self._clock)
+        tell(check(dockerfile, facts, self._shop.store.index), self._listener, self._clock)
 
     def _frontend_settings(self, contexts: OpenedContexts, platform: Platform) -> FrontendSettings:
         request = self._request

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 from typing import Literal
+
+import msgspec
 
 from builder.context.ignore import IgnoredTree
 from builder.engine.contexts import OpenedContexts
@@ -16,17 +19,24 @@ from builder.frontend.settings import BaseResolver, FrontendSettings
 from builder.frontend.stages import split_stages
 from builder.frontend.state import MAIN_CONTEXT
 from builder.graph.plan import BaseImage, BuildPlan
-from builder.lint.check import LintReport, lint
 from builder.lint.facts import BaseFacts, LintFacts
-from builder.lint.outline import outline, outline_json, outline_text, targets, targets_text
-from builder.lint.report import diagnostic, failure_message, json_report, text_report
+from builder.lint.findings import LintReport, LintWarning
 from builder.oci.platform import Platform
 from builder.progress.events import Event, Listener, Warning
 from builder.solver.solve import Clock
+from builder.store.index import Index
 from grammar.diagnostics import render
 from grammar.nodes import Dockerfile
 
 Method = Literal["check", "outline", "targets"]
+
+CHECKED = 1
+"""Raised with every change to a rule, so that an older report is not believed."""
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    warnings: tuple[LintWarning, ...]
+    errors: tuple[str, ...]
 
 
 class WarningCount:
@@ -63,7 +73,7 @@ def facts_of(
         bases={index: BaseFacts(base.config.config, base.config.platform) for index, base in bases.items()},
         platform=platform,
         ignored=patterns.matches if patterns is not None else None,
-        ignore_has_exceptions=patterns is not None and any(line.startswith("!") for line in patterns.lines),
+        ignore_lines=patterns.lines if patterns is not None else (),
         build_args=dict(build_args),
         stages=frozenset(plan.needed_stages) if plan is not None else None,
     )
@@ -86,6 +96,10 @@ def resolvable_bases(dockerfile: Dockerfile, request: BuildRequest, platform: Pl
 
 def tell(report: LintReport, listener: Listener, clock: Clock) -> None:
     """Each warning as an event; raises where a check says error=true."""
+    if not report.warnings:
+        return
+    from builder.lint.report import diagnostic, failure_message
+
     for warning in report.warnings:
         text = render(diagnostic(warning), report.source)
         listener.on_event(Warning(time=clock.now_ns(), code=warning.rule, message=warning.message, text=text, span=warning.span))
@@ -94,13 +108,29 @@ def tell(report: LintReport, listener: Listener, clock: Clock) -> None:
         raise LayerwrightError("check-failed", failure_message(report), span=first.span, source=report.source, help=first.help)
 
 
-def check(dockerfile: Dockerfile, facts: LintFacts) -> LintReport:
-    """The report on a file."""
-    return lint(dockerfile, facts)
+def check(dockerfile: Dockerfile, facts: LintFacts, index: Index) -> LintReport:
+    """The report on a file; one made before of the same text and facts is taken from the index, and loads no rule."""
+    source = dockerfile.source
+    known_by = msgspec.msgpack.encode((CHECKED, source.name, source.lines)) + facts.identity()
+    key = f"checked/{hashlib.sha256(known_by).hexdigest()}"
+    known = index.get_setting(key)
+    if known is not None:
+        with contextlib.suppress(msgspec.DecodeError):  # another version wrote it
+            kept = msgspec.msgpack.decode(known, type=_Kept)
+            return LintReport(source, kept.warnings, kept.errors)
+    from builder.lint.check import lint
+
+    report = lint(dockerfile, facts)
+    index.put_setting(key, msgspec.msgpack.encode(_Kept(report.warnings, report.errors)))
+    return report
 
 
 def answer(method: Method, dockerfile: Dockerfile, facts: LintFacts, target: str | None, *, json: bool) -> tuple[str, int]:
     """What `--call METHOD` prints, and its exit code: 1 where a check found something."""
+    from builder.lint.check import lint
+    from builder.lint.outline import outline, outline_json, outline_text, targets, targets_text
+    from builder.lint.report import json_report, text_report
+
     match method:
         case "check":
             report = lint(dockerfile, facts)

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from builder.lint.facts import LintFacts
+from builder.lint.findings import LintReport, LintWarning
 from builder.lint.options import ARGUMENT, CheckOptions, comment_options, is_check_comment, parse_options
 from builder.lint.rule import Finding
 from builder.lint.table import RULE_NAMES, RULES
 from builder.lint.view import look
 from grammar.nodes import AnyInstruction, Dockerfile
-from grammar.source import Source, Span
-
-
-class LintWarning(msgspec.Struct, frozen=True):
-    """One report: the rule, what is wrong in one sentence, where, the way out, and the page that says more.
-
-    `span` stands on the instruction's first line, where BuildKit reports too; `url` is empty for our own rules.
-    """
-
-    rule: str
-    message: str
-    span: Span
-    help: str
-    page: str
-    url: str = ""
-    summary: str = ""
-
-
-class LintReport(msgspec.Struct, frozen=True):
-    """All reports by line; `errors` are the rules that must fail the build (`error=true`), sorted."""
-
-    source: Source
-    warnings: tuple[LintWarning, ...] = ()
-    errors: tuple[str, ...] = ()
+from grammar.source import Span
 
 
 def lint(dockerfile: Dockerfile, facts: LintFacts | None = None) -> LintReport:

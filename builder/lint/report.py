@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from builder.lint.check import LintReport, LintWarning
+from builder.lint.findings import LintReport, LintWarning
 from grammar.diagnostics import Diagnostic, render
 from grammar.source import Source
 
