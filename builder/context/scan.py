@@ -10,11 +10,12 @@ import msgspec
 from builder.context.ignore import IgnoredTree
 from builder.fs.dirtree import DirTree, identity_of
 from builder.fs.entries import Entry
+from builder.fs.stacktree import StackTree
 from builder.fs.tree import Tree, below
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
-    """One entry as `Tree.lstat`, `xattrs` and `identity` would tell; `stat` where the tree is a plain directory."""
+    """One entry as `Tree.lstat`, `xattrs` and `identity` would tell; `stat` where the files lie in directories."""
 
     name: str
     entry: Entry
@@ -25,7 +26,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 def scan(tree: Tree, directory: str) -> Iterator[Seen]:
     """The entries of a directory, names sorted bytewise; those that vanish meanwhile are passed over."""
-    if isinstance(tree, DirTree):
+    if isinstance(tree, DirTree | StackTree):
         for name, entry, st, xattrs in tree.scan(directory):
             yield Seen(name, entry, xattrs, identity_of(st), st)
     elif isinstance(tree, IgnoredTree):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 from builder.errors import LayerwrightError
 from builder.fs.compress import Readable, decompress
@@ -24,7 +23,7 @@ HEAD = 512
 _MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
-def read_context(stream: BinaryIO, directory: Path, limit: int, limits: Limits = DEFAULT) -> DirTree | bytes:
+def read_context(stream: Readable, directory: Path, limit: int, limits: Limits = DEFAULT) -> DirTree | bytes:
     """An archive's files, unpacked into `directory` (an empty one of the caller's); or a Dockerfile's text, at most `limit` bytes."""
     head = _read(stream, HEAD)
     if looks_like_archive(head):

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -19,6 +18,7 @@ from builder.context.http import HttpFiles, Known, http_pin
 from builder.context.tarball import read_context
 from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, UsageError
+from builder.fs.compress import Readable
 from builder.fs.tree import Tree
 from builder.graph.giturl import parse_git_url
 from builder.graph.operations import GitSource, HttpSource
@@ -90,7 +90,7 @@ class Remote:
         """An archive's files, or the text of a Dockerfile, by what the URL gives."""
         known = self._known_file(HttpSource(url, "context"))
         with self._shop.store.blobs.open(known.digest) as reader:
-            opened = self.unpack_stream(reader, stack, limit)  # type: ignore[arg-type]
+            opened = self.unpack_stream(reader, stack, limit)
             reader.drain()
         return opened
 
@@ -98,7 +98,7 @@ class Remote:
         """A small file."""
         return self._http.read(url, limit)
 
-    def unpack_stream(self, stream: BinaryIO, stack: ExitStack, limit: int) -> Tree | bytes:
+    def unpack_stream(self, stream: Readable, stack: ExitStack, limit: int) -> Tree | bytes:
         """An archive's files, or the text of a Dockerfile, by the first bytes; the files live as long as `stack`."""
         return read_context(stream, stack.enter_context(self._shop.store.temporary("context-")), limit)
 

@@ -69,7 +69,7 @@ def test_1_9_anything_else_is_a_dockerfile(tmp_path: Path, text: bytes) -> None:
 
 
 def test_1_9_a_pipe_gives_what_it_has(tmp_path: Path) -> None:
-    tree = read_context(Trickle(PLAIN), tmp_path, 1 << 20)  # type: ignore[arg-type]
+    tree = read_context(Trickle(PLAIN), tmp_path, 1 << 20)
     assert isinstance(tree, DirTree)
     assert read_context(Trickle(b"FROM x\n" * 100), tmp_path, 1 << 20) == b"FROM x\n" * 100  # type: ignore[arg-type]
 

@@ -190,7 +190,10 @@ def test_1_6_whiteout_like_names_are_plain_files(bench: Any) -> None:
 
 
 def test_1_6_the_same_name_twice_is_the_later_one(bench: Any) -> None:
-    bench.fill(bench.context, {"a.tar": tar(("f", file(b"1")), ("f", link("x")), ("f", file(b"3")), ("d", folder()), ("d/x", file()), ("d", link("y")))})
+    bench.fill(
+        bench.context,
+        {"a.tar": tar(("f", file(b"1")), ("f", link("x")), ("f", file(b"3")), ("d", folder()), ("d/x", file()), ("d", link("y")))},
+    )
     bench.copy("a.tar", "/", unpack=True)
     assert bench.shown() == {"f": "f 644 0:0 3", "d": "l 0:0 -> y"}
 
@@ -259,12 +262,18 @@ def test_5_2_hostile_archives_stay_inside(bench: Any, tmp_path: Any, name: str, 
         for path, fields in HOSTILE[name]
     )
     bench.fill(bench.context, {"a.tar": tar(*members)})
+    refused = "archive"
     try:
         bench.copy("a.tar", destination, unpack=True)
     except LayerwrightError as error:
-        assert error.code.startswith(("archive", "tar", "symlink"))
+        refused = error.code
+    assert refused.startswith(("archive", "tar", "symlink"))
     assert os.listdir(outside) == ["canary"]
-    assert ((outside / "canary").read_text(), (outside / "canary").stat().st_mode & 0o777, outside.stat().st_mode & 0o777) == ("alive", 0o600, 0o700)
+    assert ((outside / "canary").read_text(), (outside / "canary").stat().st_mode & 0o777, outside.stat().st_mode & 0o777) == (
+        "alive",
+        0o600,
+        0o700,
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"context", "lower", "upper", "outside"}
 
 

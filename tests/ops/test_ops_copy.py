@@ -49,7 +49,8 @@ ROWS: dict[str, Case] = {
     "source_through_a_link_is_followed": ({"s/a": "1", "l": "-> s"}, {}, ("l/a", "/d/"), {}, {"d": "d 755 0:0", "d/a": "f 644 0:0 1"}),
     "source_link_to_a_dir_gives_contents": ({"s/a": "1", "l": "-> s"}, {}, ("l", "/d"), {}, {"d": "d 755 0:0", "d/a": "f 644 0:0 1"}),
     "absolute_source_links_stay_in_the_root": ({"t": "1", "l": "-> /t"}, {}, ("l", "/f"), {}, {"f": "f 644 0:0 1"}),
-    "links_in_a_dir_are_kept": ({"s/l": "-> ../../etc/passwd"}, {}, ("s", "/d"), {}, {"d": "d 755 0:0", "d/l": "l 0:0 -> ../../etc/passwd"}),
+    "links_in_a_dir_are_kept": ({"s/l": "-> ../../etc/passwd"}, {}, ("s", "/d"), {},
+        {"d": "d 755 0:0", "d/l": "l 0:0 -> ../../etc/passwd"}),
     "destination_links_are_followed": ({"f": "x"}, {"real/": "", "l": "-> real"}, ("f", "/l/g"), {},
         {"real": "d 755 0:0", "real/g": "f 644 0:0 x"}),
     "destination_last_link_is_followed": ({"f": "x"}, {"real": "old", "l": "-> /real"}, ("f", "/l"), {}, {"real": "f 644 0:0 x"}),
@@ -65,7 +66,8 @@ ROWS: dict[str, Case] = {
     "chown_name_from_the_destination": ({"f": "x"}, PASSWD, ("f", "/g"), {"chown": "app"}, {"g": "f 644 1000:1001 x"}),
     "chown_name_and_group": ({"f": "x"}, PASSWD, ("f", "/g"), {"chown": "app:web"}, {"g": "f 644 1000:33 x"}),
     "chown_every_item_and_created_parent": ({"s/t/a": "1", "s/l": "-> x"}, {"e/": ""}, ("s", "/e/n/m"), {"chown": "5"},
-        {"e": "d 755 0:0", "e/n": "d 755 5:5", "e/n/m": "d 755 5:5", "e/n/m/l": "l 5:5 -> x", "e/n/m/t": "d 755 5:5", "e/n/m/t/a": "f 644 5:5 1"}),
+        {"e": "d 755 0:0", "e/n": "d 755 5:5", "e/n/m": "d 755 5:5", "e/n/m/l": "l 5:5 -> x", "e/n/m/t": "d 755 5:5",
+        "e/n/m/t/a": "f 644 5:5 1"}),
     "chown_with_link_by_name": ({"f": "x"}, PASSWD, ("f", "/g"), {"chown": "app", "link": True}, {"g": "f 644 1000:1001 x"}),
     "chmod_octal": ({"s/a": ("1", 0o4755), "s/t/": ""}, {}, ("s", "/d"), {"chmod": "640"},
         {"d": "d 640 0:0", "d/a": "f 640 0:0 1", "d/t": "d 640 0:0"}),
@@ -76,7 +78,8 @@ ROWS: dict[str, Case] = {
     "chmod_leaves_links": ({"s/l": "-> x"}, {}, ("s", "/d/"), {"chmod": "600"}, {"d": "d 600 0:0", "d/l": "l 0:0 -> x"}),
     "special_bits_are_preserved": ({"s/a": ("1", 0o6755), "s/t/": ("", 0o1777)}, {}, ("s", "/d"), {},
         {"d": "d 755 0:0", "d/a": "f 6755 0:0 1", "d/t": "d 1777 0:0"}),
-    "new_destination_dir_has_not_the_source_mode": ({"s/": ("", 0o700), "s/a": "1"}, {}, ("s", "/d"), {}, {"d": "d 755 0:0", "d/a": "f 644 0:0 1"}),
+    "new_destination_dir_has_not_the_source_mode": ({"s/": ("", 0o700), "s/a": "1"}, {}, ("s", "/d"), {},
+        {"d": "d 755 0:0", "d/a": "f 644 0:0 1"}),
     "existing_destination_dir_keeps_its_mode": ({"s/": ("", 0o700), "s/a": "1"}, {"d/": ("", 0o711)}, ("s", "/d"), {},
         {"d": "d 711 0:0", "d/a": "f 644 0:0 1"}),
     "nested_existing_dirs_take_the_source_metadata": ({"s/t/": ("", 0o700), "s/t/a": "1"}, {"d/t/": ("", 0o755), "d/t/b": "2"}, ("s", "/d"),
@@ -96,7 +99,8 @@ ROWS: dict[str, Case] = {
         {"d": "d 755 0:0", "d/y": "d 755 0:0", "d/y/z": "d 755 0:0", "d/y/z/f": "f 644 0:0 1"}),
     "parents_first_of_two_pivots": ({"x/y/f": "1"}, {}, ("x/./y/./f", "/d/"), {"parents": True},
         {"d": "d 755 0:0", "d/y": "d 755 0:0", "d/y/f": "f 644 0:0 1"}),
-    "parents_wildcard_before_and_after_the_pivot": ({"x1/c/d/e": "1", "x2/c/e": "2", "x2/c/o": "3"}, {}, ("x*/./c/**/e", "/d/"), {"parents": True},
+    "parents_wildcard_before_and_after_the_pivot": ({"x1/c/d/e": "1", "x2/c/e": "2", "x2/c/o": "3"},
+        {}, ("x*/./c/**/e", "/d/"), {"parents": True},
         {"d": "d 755 0:0", "d/c": "d 755 0:0", "d/c/d": "d 755 0:0", "d/c/d/e": "f 644 0:0 1", "d/c/e": "f 644 0:0 2"}),
     "parents_double_star": ({"a/b/x.go": "1", "a/c/y.md": "2", "z.go": "3"}, {}, ("**/*.go", "/d/"), {"parents": True},
         {"d": "d 755 0:0", "d/a": "d 755 0:0", "d/a/b": "d 755 0:0", "d/a/b/x.go": "f 644 0:0 1", "d/z.go": "f 644 0:0 3"}),
@@ -105,7 +109,8 @@ ROWS: dict[str, Case] = {
     "parents_with_exclude": ({"a/x.go": "1", "a/x_test.go": "2"}, {}, ("a/*.go", "/d/"), {"parents": True, "excludes": ("**/*_test.go",)},
         {"d": "d 755 0:0", "d/a": "d 755 0:0", "d/a/x.go": "f 644 0:0 1"}),
     "heredoc_is_a_file": ({}, {}, ("/d/f",), {"inline": (("EOF", b"text\n"),)}, {"d": "d 755 0:0", "d/f": "f 644 0:0 text\n"}),
-    "heredoc_into_a_directory_has_its_delimiter": ({}, {"d/": ""}, ("/d",), {"inline": (("EOF", b"t"),)}, {"d": "d 755 0:0", "d/EOF": "f 644 0:0 t"}),
+    "heredoc_into_a_directory_has_its_delimiter": ({}, {"d/": ""}, ("/d",), {"inline": (("EOF", b"t"),)},
+        {"d": "d 755 0:0", "d/EOF": "f 644 0:0 t"}),
     "heredocs_mixed_with_files": ({"f": "x"}, {}, ("f", "/d/"), {"inline": (("A", b"1"), ("B", b"2")), "chown": "3", "chmod": "700"},
         {"d": "d 755 3:3", "d/A": "f 700 3:3 1", "d/B": "f 700 3:3 2", "d/f": "f 700 3:3 x"}),
     "dockerignore_applies": ({"a": "1", "b": "2", ".dockerignore": "b\n.dockerignore\n"}, {}, (".", "/d/"), {},
@@ -130,7 +135,13 @@ ERRORS: dict[str, tuple[dict[str, object], dict[str, object], tuple[str, ...], d
     "file_onto_directory": ({"s/a": "1"}, {"d/a/": ""}, ("s", "/d"), {}, "cannot replace to directory /d/a with file"),
     "directory_onto_file": ({"s/a": "1"}, {"d": "file"}, ("s", "/d"), {}, "cannot copy to non-directory: /d is a file"),
     "nested_directory_onto_file": ({"s/t/a": "1"}, {"d/t": "f"}, ("s", "/d"), {}, "cannot copy to non-directory: /d/t is a file"),
-    "nested_directory_onto_link": ({"s/t/a": "1"}, {"d/t": "-> /", "d/x": ""}, ("s", "/d"), {}, "cannot copy to non-directory: /d/t is a symlink"),
+    "nested_directory_onto_link": (
+        {"s/t/a": "1"},
+        {"d/t": "-> /", "d/x": ""},
+        ("s", "/d"),
+        {},
+        "cannot copy to non-directory: /d/t is a symlink",
+    ),
     "parent_is_a_file": ({"a": "1"}, {"d": "file"}, ("a", "/d/e/f"), {}, "/d is not a directory"),
     "slash_after_a_file": ({"a": "1"}, {"d": "file"}, ("a", "/d/"), {}, "/d is not a directory"),
     "parents_missing": ({"x/": ""}, {}, ("x/y", "/d/"), {"parents": True}, '"/x/y": not found'),
@@ -187,7 +198,9 @@ def test_1_5_exclude_of_a_source_itself_warns(bench: Any) -> None:
 
 
 def test_1_5_stages_keep_their_owners(bench: Any) -> None:
-    stage = MemoryTree([(Entry("s", "dir", 0o755, 9, 9), None), (Entry("s/a", "file", 0o640, 7, 8), b"1"), (Entry("s/t", "dir", 0o750, 5, 6), None)])
+    stage = MemoryTree(
+        [(Entry("s", "dir", 0o755, 9, 9), None), (Entry("s/a", "file", 0o640, 7, 8), b"1"), (Entry("s/t", "dir", 0o750, 5, 6), None)]
+    )
     bench.copy("s", "/d", tree=stage)
     assert bench.shown() == {"d": "d 755 0:0", "d/a": "f 640 7:8 1", "d/t": "d 750 5:6"}
 
@@ -385,4 +398,10 @@ def test_a_cancelled_build_stops_the_copy(bench: Any) -> None:
 
     bench.fill(bench.context, {"a": "1"})
     with pytest.raises(BuildCancelled):
-        apply_copy(CopyAction((CopyFrom(0, ("a",)),), "/d"), [open_directory(str(bench.context))], bench.destination(), bench.times, check=cancelled)
+        apply_copy(
+            CopyAction((CopyFrom(0, ("a",)),), "/d"),
+            [open_directory(str(bench.context))],
+            bench.destination(),
+            bench.times,
+            check=cancelled,
+        )
