@@ -9,13 +9,14 @@ The only module that imports pyroute2, and only when a namespace must be made.
 
 A namespace has `lo` and an `eth0`, the far end of a veth whose near end is the gateway: each pair is a subnet
 of its own, so two steps share no link. The lock's descriptor also goes to the step's supervisor: it stays
-held until that has ended, even if the builder was killed. What a crash left half made is made anew. DIR is
+held until the step has ended, even if the builder was killed. What a crash left half made is made anew. DIR is
 on a tmpfs (/run), so a reboot leaves nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from runtime import firewall
 from runtime.child import libc
 from runtime.unsupported import Unsupported
 
+DEFAULT_DIRECTORY = "/run/layerwright/net"
 POOL_LIMIT = 1000
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 _CANDIDATES = tuple(IPv4Network(f"10.{second}.0.0/16") for second in (213, 197, 233, 181, 167, 149, 227, 239)) + tuple(
@@ -74,10 +76,12 @@ class Networks(Protocol):
 class Pool:
     """The namespaces of one directory; several processes and threads may use it at once."""
 
-    def __init__(self, directory: str, *, prefix: str = "lwrn", table: str = "layerwright", avoid: tuple[str, ...] = ()) -> None:
+    def __init__(self, directory: str = DEFAULT_DIRECTORY, avoid: tuple[str, ...] = ()) -> None:
         self._directory = directory
-        self._prefix = prefix
-        self._table = table
+        # Another pool's links and rules must not look like ours.
+        mark = "" if directory == DEFAULT_DIRECTORY else hashlib.sha256(os.fsencode(directory)).hexdigest()[:6]
+        self._prefix = f"lw{mark}n"
+        self._table = f"layerwright_{mark}" if mark else "layerwright"
         self._avoid = avoid
         self._subnet: IPv4Network | None = None
         self._lock = threading.Lock()

@@ -24,7 +24,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from runtime import etcfiles, pasta, seccomp
+from runtime import etcfiles, network, pasta, seccomp
 from runtime.cgroup import Cgroup, limited, open_cgroup
 from runtime.child import libc, wire
 from runtime.network import Lease, Networks, Pool
@@ -34,7 +34,6 @@ from runtime.unsupported import Unsupported, in_user_namespace, read
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
-DEFAULT_NETWORK_DIR = "/run/layerwright/net"
 _CANCEL_INTERVAL_MS = 40
 _CHUNK = 1 << 16
 _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
@@ -60,7 +59,7 @@ class Sandbox(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-def open_sandbox(*, state_dir: str, network_dir: str = DEFAULT_NETWORK_DIR) -> Sandbox:
+def open_sandbox(*, state_dir: str, network_dir: str = network.DEFAULT_DIRECTORY) -> Sandbox:
     """The sandbox of this host; `state_dir` is an existing directory for its own small things."""
     return NamespaceSandbox(state_dir, _networks(state_dir, network_dir))
 

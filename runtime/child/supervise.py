@@ -41,6 +41,7 @@ class Sandbox:
         self._request = request
         self._stdout, self._stderr, status = fds[:3]
         self._network = fds[3] if len(fds) > 3 else None
+        self._locks = fds[4:]  # held for as long as the step may use its network
         self._status = socket.socket(fileno=status)
         self._scratch = mount_point
         self._seccomp = seccomp
@@ -61,6 +62,8 @@ class Sandbox:
             result = _not_started(125, f"the sandbox failed in itself: {error!r}")
         finally:
             self._clean_up()
+        for fd in self._locks:
+            os.close(fd)
         with suppress(OSError):  # the builder is gone
             wire.send(self._status, result)
 

@@ -55,7 +55,9 @@ def main(base: str) -> None:
         found["default"] = run("ls /sys/class/net; ip route | grep -c default", network="default")
         found["stubs"] = run("echo", mounts=(TmpfsMount("/gone/deep"),))
         found["leaked"] = run("ls -d /gone")
-        found["masked"] = run("cat /proc/keys /proc/kcore 2>/dev/null | wc -c; echo 1 > /proc/sys/kernel/printk 2>/dev/null || echo refused")
+        found["masked"] = run(
+            "cat /proc/keys /proc/kcore 2>/dev/null | wc -c; echo 1 > /proc/sys/kernel/printk 2>/dev/null || echo refused"
+        )
     found["upper"] = sorted(str(path.relative_to(place / "upper")) for path in (place / "upper").rglob("*"))
     whiteout = os.lstat(place / "upper/bin/yes")
     found["whiteout"] = [os.major(whiteout.st_rdev), os.minor(whiteout.st_rdev)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
@@ -28,7 +29,7 @@ def pool_directory() -> Iterator[Path]:
     path = Path(f"/run/layerwright-test-{os.getpid()}")
     yield path
     if path.exists():
-        Pool(str(path), prefix="lwtn", table="layerwright_test").remove()
+        Pool(str(path)).remove()
         shutil.rmtree(path)
 
 
@@ -36,7 +37,7 @@ def pool_directory() -> Iterator[Path]:
 def pool(pool_directory: Path) -> Pool:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    pool = Pool(str(pool_directory), prefix="lwtn", table="layerwright_test", avoid=("10.213.0.9",))
+    pool = Pool(str(pool_directory), avoid=("10.213.0.9",))
     try:
         pool.lease().close()
     except Unsupported as error:
@@ -183,7 +184,7 @@ def test_a_lease_holds_across_pools(pool: Pool, pool_directory: Path) -> None:
     """As another process would see it."""
     with open(pool_directory / "0.lock", "r+b") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        lease = Pool(str(pool_directory), prefix="lwtn", table="layerwright_test").lease()
+        lease = Pool(str(pool_directory)).lease()
         assert lease.number != 0
         lease.close()
 
@@ -196,13 +197,16 @@ def test_the_subnet_meets_nothing_of_the_host(pool: Pool, pool_directory: Path) 
 
 def test_removal_leaves_nothing(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = Path(f"/run/layerwright-test-{os.getpid()}-gone")
-    own = Pool(str(directory), prefix="lwtg", table="layerwright_gone", avoid=("10.213.0.0/16",))
+    own = Pool(str(directory), avoid=("10.213.0.0/16",))
     own.lease().close()
-    assert "layerwright_gone" in _tables() or not shutil.which("nft")
+    table = "layerwright_" + hashlib.sha256(str(directory).encode()).hexdigest()[:6]
+    link = f"/sys/class/net/lw{table[-6:]}n0"
+    assert os.path.exists(link)
+    assert table in _tables() or not shutil.which("nft")
     own.remove()
     shutil.rmtree(directory)
-    assert "layerwright_gone" not in _tables()
-    assert not os.path.exists("/sys/class/net/lwtg0")
+    assert table not in _tables()
+    assert not os.path.exists(link)
 
 
 @pytest.mark.parametrize(
