@@ -9,12 +9,13 @@ import msgspec
 
 from builder.frontend.metadata import normalize_workdir
 from builder.frontend.state import Session, StageState
-from builder.graph.giturl import is_git_url, parse_git_url
+from builder.graph.giturl import is_git_url, parse_git_url, without_passwords
 from builder.graph.operations import CopyAction, CopyFrom, HttpSource, InlineFile, Merge, Scratch
 from builder.graph.vertex import Label, VertexID
 from grammar.nodes import Add, Copy, Word
 from grammar.words import expand_heredoc
 
+_WILDCARD = re.compile(r"[*?\[\\]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _CHECKSUM = re.compile(r"(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z")
 _NUMERIC_OWNER = re.compile(r"[0-9]+(:[0-9]+)?\Z")
@@ -64,7 +65,8 @@ def _add_source(session: Session, state: StageState, node: Add, word: Word, chec
             git = msgspec.structs.replace(git, checksum=checksum)
         if node.keep_git_dir is not None:
             git = msgspec.structs.replace(git, keep_git_dir=node.keep_git_dir)
-        root = session.graph.add(git, (), Label(f"git {text}", state.stage.title, None, node.span, session.expander.source))
+        label = Label(f"git {without_passwords(text)}", state.stage.title, None, node.span, session.expander.source)
+        root = session.graph.add(git, (), label)
         return _Source(root, "/", False, False)
     if _HTTP.match(text):
         if checksum is not None and _CHECKSUM.match(checksum) is None:
@@ -72,10 +74,9 @@ def _add_source(session: Session, state: StageState, node: Add, word: Word, chec
                 "bad-checksum", f"{checksum!r} is not a checksum", node.checksum or word, "write sha256: and 64 hex digits"
             )
         name = http_filename(text)
-        root = session.graph.add(
-            HttpSource(text, name, checksum), (), Label(text, state.stage.title, None, node.span, session.expander.source)
-        )
-        return _Source(root, "/" + name, bool(node.unpack), False)
+        label = Label(without_passwords(text), state.stage.title, None, node.span, session.expander.source)
+        root = session.graph.add(HttpSource(text, name, checksum), (), label)
+        return _Source(root, "/" + _WILDCARD.sub(r"\\\g<0>", name), bool(node.unpack), False)
     if checksum is not None:
         raise session.expander.error(
             "bad-checksum",
@@ -136,7 +137,7 @@ def _transfer(session: Session, state: StageState, node: Copy | Add, sources: li
         excludes=tuple(word.text for word in node.excludes),
         add=isinstance(node, Add),
     )
-    made = session.add(state, node, action, tuple(inputs))
+    made = session.add(state, node, action, tuple(inputs), without_passwords(node.text))
     state.vertex = session.add(state, node, Merge(), (state.vertex, made)) if link else made
     state.note(_history(verb, node, [session.expander.word(word, env) for word in node.sources], inline, chown, chmod, written), made)
 
@@ -151,7 +152,7 @@ def _history(
         words.append(f"--chown={chown}")
     if chmod:
         words.append(f"--chmod={chmod}")
-    return " ".join([*words, *sources, *(f"<<{item.name}" for item in inline), destination, "# buildkit"])
+    return " ".join([*words, *map(without_passwords, sources), *(f"<<{item.name}" for item in inline), destination, "# buildkit"])
 
 
 def absolute_destination(workdir: str, written: str) -> str:

@@ -20,7 +20,15 @@ _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@-]*\Z")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}\Z")
 _KEYS = ("ref", "tag", "branch", "subdir", "checksum", "commit", "keep-git-dir", "submodules", "mtime", "fetch-by-commit")
 
+_HTTP_USER = re.compile(r"(https?://)[^/@\s]+@", re.IGNORECASE)
+_PASSWORD = re.compile(r"((?:ssh|git)://[^/@\s:]+):[^/@\s]*@", re.IGNORECASE)
+
 Error = Callable[[str], LayerwrightError]
+
+
+def without_passwords(text: str) -> str:
+    """A text for people, without the users and passwords of addresses in it (CVE-2023-26054)."""
+    return _PASSWORD.sub(r"\1@", _HTTP_USER.sub(r"\1", text))
 
 
 def is_git_url(text: str) -> bool:
@@ -32,18 +40,14 @@ def parse_git_url(text: str, error: Error) -> GitSource:
     """The repository, ref and subdirectory that a URL names; hostile names are refused (CVE-2019-13139)."""
     remote, query, fragment = _split(text)
     options = _options(query, error)
-    if fragment and query:
-        raise error("a git URL has its ref in a fragment or in a query, not in both")
     ref, _, subdir = fragment.partition(":")
-    chosen = [options[key] for key in ("ref", "tag", "branch") if key in options]
-    if len(chosen) > 1:
-        raise error("a git URL names one of ref, tag and branch")
-    if "tag" in options:
-        ref = f"refs/tags/{options['tag']}"
-    elif "branch" in options:
-        ref = f"refs/heads/{options['branch']}"
-    elif "ref" in options:
-        ref = options["ref"]
+    ref = _one(error, "ref", ref, options.get("ref", ""))
+    if "tag" in options and "branch" in options:
+        raise error("a git URL names a branch or a tag, not both")
+    for key, prefix in (("tag", "refs/tags/"), ("branch", "refs/heads/")):
+        if key in options:
+            ref = _one(error, "ref", ref, prefix + options[key].removeprefix(prefix))
+    subdir = _one(error, "subdir", subdir, options.get("subdir", ""))
     checksum = options.get("checksum") or options.get("commit")
     if ref and (_REF.match(ref) is None or ".." in ref or ref.endswith(".lock")):
         raise error(f"{ref!r} is not a git ref")
@@ -54,12 +58,19 @@ def parse_git_url(text: str, error: Error) -> GitSource:
     return GitSource(
         remote=remote,
         ref=ref or None,
-        subdir=(options.get("subdir") or subdir).strip("/") or None,
+        subdir=subdir.strip("/") or None,
         checksum=checksum,
         keep_git_dir=_boolean(options, "keep-git-dir", False, error),
         submodules=_boolean(options, "submodules", True, error),
         mtime_commit=options.get("mtime") == "commit",
     )
+
+
+def _one(error: Error, what: str, first: str, second: str) -> str:
+    """One of two places that name the same; both only when they agree."""
+    if first and second and first != second:
+        raise error(f"a git URL has two {what}s, {first!r} and {second!r}")
+    return first or second
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -90,8 +101,8 @@ def _boolean(options: dict[str, str], key: str, default: bool, error: Error) -> 
     value = options.get(key)
     if value is None:
         return default
-    if value.lower() in ("", "1", "true"):
+    if value in ("", "1", "t", "T", "true", "TRUE", "True"):  # Go's strconv.ParseBool
         return True
-    if value.lower() in ("0", "false"):
+    if value in ("0", "f", "F", "false", "FALSE", "False"):
         return False
     raise error(f"{key}= of a git URL is true or false")
