@@ -9,6 +9,7 @@ import msgspec
 
 from builder.errors import CorruptionError
 from builder.oci.digest import DiffID, parse_digest
+from builder.oci.golang import decode_go
 from builder.oci.platform import Platform, normalize
 
 MAX_CONFIG = 8 << 20
@@ -95,19 +96,9 @@ def decode_config(raw: bytes) -> ImageConfig:
     if len(raw) > MAX_CONFIG:
         raise CorruptionError("config-too-large", f"an image config of {len(raw)} bytes is over the limit of {MAX_CONFIG}")
     try:
-        tree = _drop_nulls(msgspec.json.decode(raw))
-        config = msgspec.convert(tree, type=ImageConfig)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        config = msgspec.convert(decode_go(raw), type=ImageConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptionError("config-invalid", f"an image config cannot be decoded: {error}") from None
     for diff_id in config.rootfs.diff_ids:
         parse_digest(diff_id)
     return config
-
-
-def _drop_nulls(tree: object) -> object:
-    """Go encodes nil slices and maps as null; they mean the same as an absent key."""
-    if isinstance(tree, dict):
-        return {key: _drop_nulls(value) for key, value in tree.items() if value is not None}
-    if isinstance(tree, list):
-        return [_drop_nulls(value) for value in tree]
-    return tree

@@ -11,6 +11,7 @@ import msgspec
 
 from builder.errors import CorruptionError
 from builder.oci.digest import Digest, digest_of, parse_digest
+from builder.oci.golang import decode_go
 from builder.oci.media import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
 from builder.oci.platform import Platform
 
@@ -23,7 +24,7 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
     media_type: str
     digest: Digest
-    size: Annotated[int, msgspec.Meta(ge=0)]
+    size: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
     urls: tuple[str, ...] = ()
     annotations: dict[str, str] = {}
     platform: Platform | None = None
@@ -53,18 +54,6 @@ class Index(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     annotations: dict[str, str] = {}
 
 
-_ABSENT = msgspec.Raw(b"null")
-"""msgspec has no optional Raw; null and an absent key mean the same."""
-
-
-class _Probe(msgspec.Struct, rename="camel"):
-    schema_version: int = 0
-    media_type: str = ""
-    manifests: msgspec.Raw = _ABSENT
-    layers: msgspec.Raw = _ABSENT
-    config: msgspec.Raw = _ABSENT
-
-
 def encode(document: Manifest | Index) -> bytes:
     """The canonical bytes we write: schemaVersion and mediaType first, no white space."""
     fields = msgspec.to_builtins(document)
@@ -81,26 +70,32 @@ def decode(raw: bytes, media_type: str | None = None) -> Manifest | Index:
     if len(raw) > MAX_MANIFEST:
         raise CorruptionError("manifest-too-large", f"a manifest of {len(raw)} bytes is over the limit of {MAX_MANIFEST}")
     try:
-        probe = msgspec.json.decode(raw, type=_Probe)
-        said = media_type or probe.media_type
-        if media_type and probe.media_type and probe.media_type != media_type and {media_type, probe.media_type} <= INDEXES | MANIFESTS:
-            raise CorruptionError("manifest-confusion", f"a manifest says it is {probe.media_type} but was served as {media_type}")
-        if probe.manifests != _ABSENT and (probe.layers != _ABSENT or probe.config != _ABSENT):
-            raise CorruptionError("manifest-confusion", "a manifest has the fields of an image and of an index")
-        if probe.schema_version != 2:
-            raise CorruptionError("manifest-schema", f"schema version {probe.schema_version} is not supported, only 2")
-        document: Manifest | Index
-        if said in INDEXES or (said not in MANIFESTS and probe.manifests != _ABSENT):
-            document = msgspec.json.decode(raw, type=Index)
-            descriptors = document.manifests
-        else:
-            document = msgspec.json.decode(raw, type=Manifest)
-            descriptors = (document.config, *document.layers)
-    except (msgspec.DecodeError, RecursionError) as error:
+        fields = decode_go(raw)
+        kind = _kind(fields, media_type) if isinstance(fields, dict) else Manifest
+        document = msgspec.convert(fields, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptionError("manifest-invalid", f"a manifest cannot be decoded: {error}") from None
-    for descriptor in descriptors:
-        parse_digest(descriptor.digest)
+    descriptors = document.manifests if isinstance(document, Index) else (document.config, *document.layers)
+    for descriptor in (*descriptors, document.subject):
+        if descriptor is not None:
+            parse_digest(descriptor.digest)
     return document
+
+
+def _kind(fields: dict[str, object], media_type: str | None) -> type[Manifest] | type[Index]:
+    """What a document is; raises CorruptionError unless its fields, what it says and what was said of it agree."""
+    known = INDEXES | MANIFESTS
+    own = fields.get("mediaType")
+    if media_type in known and own in known and own != media_type:
+        raise CorruptionError("manifest-confusion", f"a manifest says it is {own} but was served as {media_type}")
+    if "manifests" in fields and ("layers" in fields or "config" in fields):
+        raise CorruptionError("manifest-confusion", "a manifest has the fields of an image and of an index")
+    if fields.get("schemaVersion") != 2:
+        raise CorruptionError("manifest-schema", f"schema version {str(fields.get('schemaVersion'))[:20]} is not supported, only 2")
+    said = media_type if media_type in known else own
+    if said in known:
+        return Index if said in INDEXES else Manifest
+    return Index if "manifests" in fields else Manifest
 
 
 def describe(raw: bytes, media_type: str, platform: Platform | None = None) -> Descriptor:

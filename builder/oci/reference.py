@@ -48,6 +48,8 @@ class Reference(msgspec.Struct, frozen=True):
 
 def parse_reference(text: str) -> Reference:
     """A reference with docker's defaults (docker.io, library/, :latest); raises UsageError."""
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        raise _invalid(text, "it is 64 hex digits, as an image id")
     rest, at, digest_text = text.partition("@")
     digest: Digest | None = None
     if at:
