@@ -44,7 +44,8 @@ def test_forms(text: str, full: str, familiar: str) -> None:
     "text",
     [
         "", ":", "Alpine", "a//b", "/a", "a/", "-a", "a-", "a:", "a:b:c", "a:" + "t" * 129, "a:-x", "a@sha256:abc", "a@md5:" + "0" * 32,
-        f"@{DIGEST}", f"a@{DIGEST}x", f"a@{DIGEST}\n", f"a@{DIGEST.upper()}", "a b", "a\n", "ho_st.io/a", "-host.io/a", "a___b", "a..b", "../a", "x/../y",
+        f"@{DIGEST}",
+        f"a@{DIGEST}x", f"a@{DIGEST}\n", f"a@{DIGEST.upper()}", "a b", "a\n", "ho_st.io/a", "-host.io/a", "a___b", "a..b", "../a", "x/../y",
         "localhost:port/a", "x" * 300, "café", HEX, "a/b:c/d", "a:\xe9",
     ],
 )  # fmt: skip
