@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from builder.context.ignore import Patterns, parse_patterns
+from builder.context.ignore import IgnoredTree, Patterns, parse_patterns
 from builder.context.scan import Seen
 from builder.context.statcache import FileDigests
 from builder.fs.entries import encode_path
-from builder.fs.tree import Tree
+from builder.fs.tree import DirTree, Tree
 from builder.graph.operations import CopyAction, CopyFrom
 from builder.ops.copy_owner import owner_of
 from builder.ops.select import Selected, select, select_path
@@ -34,9 +34,38 @@ def copy_digests(action: CopyAction, sources: Sequence[Tree], digests: FileDiges
     return tuple(selection_digest(action, source, tree, digests) for source, tree in zip(action.sources, sources, strict=True))
 
 
-def selection_digest(action: CopyAction, source: CopyFrom, tree: Tree, digests: FileDigests) -> str:
+class Witness:
+    """What a context's files looked like when they were digested, to be asked after they were copied.
+
+    A file whose ctime is the same was not written, renamed onto, nor had its mode or xattrs changed; a directory
+    whose ctime is the same has got and lost no entry. So a stat each tells of all that a digest would, but of
+    what happened within one tick of the file system's clock.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[str, int, int]] = []
+
+    def saw(self, path: str, st: os.stat_result | None) -> None:
+        """Remember one inode; trees without any are not watched."""
+        if st is not None:
+            self._seen.append((path, st.st_ino, st.st_ctime_ns))
+
+    def holds(self, tree: Tree) -> bool:
+        """Whether all is as it was."""
+        plain = tree.unfiltered if isinstance(tree, IgnoredTree) else tree
+        if not isinstance(plain, DirTree):
+            return True
+        for path, inode, ctime_ns in self._seen:
+            now = plain.stat(path)
+            if now is None or now.st_ino != inode or now.st_ctime_ns != ctime_ns:
+                return False
+        return True
+
+
+def selection_digest(action: CopyAction, source: CopyFrom, tree: Tree, digests: FileDigests, witness: Witness | None = None) -> str:
     """64 hex digits for what `action` takes from one input; the missing-source error where one is missing."""
     walk = _Walk(tree, source.zero_owner, parse_patterns(action.excludes))
+    walk.witness = witness
     for item in select(tree, source.paths, parents=action.parents).items:
         walk.add(item)
     return walk.digest(digests)
@@ -65,6 +94,7 @@ class _Walk:
         self.records: list[Record] = []
         self._files: list[str] = []
         self._stats: list[os.stat_result | None] = []
+        self.witness: Witness | None = None
 
     def add(self, item: Selected) -> None:
         """One selected path and what is taken below it."""
@@ -76,6 +106,8 @@ class _Walk:
             return
         if item.path:
             self._record(item.seen, "", False, links)
+        elif self.witness is not None:
+            self.witness.saw("", item.seen.stat)
         for found in Below(self._tree, item.path, self._excludes, item.include):
             self._record(found.seen, found.relative, found.parent, links)
 
@@ -89,6 +121,8 @@ class _Walk:
 
     def _record(self, seen: Seen, name: str, parent: bool, links: dict[tuple[int, int], int]) -> None:
         entry, number = seen.entry, len(self._files)
+        if self.witness is not None:
+            self.witness.saw(entry.path, seen.stat)
         uid, gid = (0, 0) if self._zero else (entry.uid, entry.gid)
         raw = encode_path(name)
         if entry.kind == "file":

@@ -15,10 +15,14 @@ from runtime.spec import Usage
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a step left: its layer, or None where the root is as it was; `usage` of a RUN."""
+    """What a step left: its layer, or None where the root is as it was; `usage` of a RUN.
+
+    `settled` False: what the step read changed meanwhile, so its key does not stand for this result.
+    """
 
     layer: LayerId | None
     usage: Usage | None = None
+    settled: bool = True
 
 
 class RootInput(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from builder.graph.vertex import Vertex
 from builder.oci.digest import ChainID, chain_ids
 from builder.ops.copy import apply_copy
 from builder.ops.destination import Applied, Destination, Times
-from builder.ops.digests import owner_digest, selection_digest, tree_digest
+from builder.ops.digests import Witness, owner_digest, selection_digest, tree_digest
 from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput, TreeInput
 from builder.ops.run import RunSteps
@@ -66,6 +66,7 @@ class Operations:
         self._file_digests = file_digests
         self._times = times
         self._digests: dict[tuple[str, int, str], str] = {}
+        self._witnesses: dict[tuple[str, int], Witness] = {}
         self._lock = threading.Lock()
 
     # -- sources ----------------------------------------------------------------------------------------
@@ -116,11 +117,7 @@ class Operations:
             case CopyAction() as action:
                 if index == action.owner_input:
                     return owner_digest(action, self._tree(source))
-                tree = self._tree(source)
-                return combine(
-                    "selection",
-                    *(selection_digest(action, part, tree, self._file_digests) for part in action.sources if part.input == index),
-                )
+                return self._selection(vertex, action, index, source)
             case RunAction() as action:
                 return combine(
                     "mounts",
@@ -132,6 +129,24 @@ class Operations:
                 )
             case _:
                 return source.id if isinstance(source, RootInput) else source.pin
+
+    def _selection(self, vertex: Vertex, action: CopyAction, index: int, source: StepInput) -> str:
+        """What a COPY takes from an input; files outside the store may change, and are looked at again after the copy."""
+        tree, witness = self._tree(source), Witness()
+        watched = witness if isinstance(source, TreeInput) and not source.pin else None
+        parts = [selection_digest(action, part, tree, self._file_digests, watched) for part in action.sources if part.input == index]
+        with self._lock:
+            self._witnesses[vertex.id, index] = witness
+        return combine("selection", *parts)
+
+    def _settled(self, vertex: Vertex, inputs: tuple[StepInput, ...], control: StepControl) -> bool:
+        """Whether what was copied is still what the key was made of."""
+        for index, source in enumerate(inputs):
+            witness = self._witnesses.get((vertex.id, index))
+            if isinstance(source, TreeInput) and witness is not None and not witness.holds(source.tree):
+                control.warn("context-changed", "files of the build context changed while they were copied, so the result is not cached")
+                return False
+        return True
 
     def _mount_digest(self, mount: BindSpec | CacheSpec, source: StepInput) -> str:
         if isinstance(mount, CacheSpec):
@@ -150,7 +165,7 @@ class Operations:
             case RunAction() as action:
                 return self._steps.run(action, inputs, control, _note("RUN", action.argv))
             case CopyAction() as action:
-                return self._copy(action, inputs, control)
+                return self._copy(vertex, action, inputs, control)
             case MakeDirectory() as action:
                 return self._make_directory(action, inputs, control)
             case ImageSource() | Scratch() | ContextSource() | HttpSource() | GitSource() | Merge():
@@ -158,7 +173,7 @@ class Operations:
             case _ as never:
                 assert_never(never)
 
-    def _copy(self, action: CopyAction, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
+    def _copy(self, vertex: Vertex, action: CopyAction, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
         def check() -> None:
             if control.cancel.is_set():
                 raise BuildCancelled()
@@ -168,7 +183,8 @@ class Operations:
             destination = Destination(draft.upper, draft.tree, users, self._layers.opaque_xattr)
             trees = [self._tree(inputs[source.input]) for source in action.sources]
             self._tell(apply_copy(action, trees, destination, self._times, check=check), control)
-            return Outcome(draft.commit(_note("ADD" if action.add else "COPY", (action.destination,))))
+            settled = self._settled(vertex, inputs, control)
+            return Outcome(draft.commit(_note("ADD" if action.add else "COPY", (action.destination,))), settled=settled)
 
     def _make_directory(self, action: MakeDirectory, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
         with self._layers.draft(_layers(inputs[0])) as draft:

@@ -179,8 +179,9 @@ class Solver:
         outcome = self._runner.run(vertex, inputs, self._control(vertex, label))
         ended = self._clock.now_ns()
         record = CacheRecord(outcome.layer, below.id, self._clock.timestamp(), ended - started)
-        self._sink.save(key, record)
-        self._sink.save(self._keys[vertex.id], record)
+        if outcome.settled:
+            self._sink.save(key, record)
+            self._sink.save(self._keys[vertex.id], record)
         self._ran += 1
         if outcome.layer is not None:
             self._committed(vertex.id, outcome.layer)
