@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def busybox_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\napp:x:1000:\nextra:x:2000:app\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def box_tar(busybox_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The busybox root as a tar for ADD."""
+    path = tmp_path_factory.mktemp("box") / "box.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(busybox_root, ".")
+    return path
 
 
 @pytest.fixture(scope="session")
