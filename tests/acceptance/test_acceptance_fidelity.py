@@ -17,20 +17,22 @@ LONG = "/".join(["d" * 90] * 3) + "/" + "f" * 80
 DOCKERFILE = rf"""
 FROM scratch AS base
 ADD box.tar /
-RUN mkdir -p /below/emptied /below/replaced /below/kept && echo lower > /below/file && echo x > /below/emptied/x \
- && echo y > /below/replaced/y && echo one > /below/linked && echo gone > /below/kept/gone && mkdir /below/tofile && echo z > /below/tofile/z
+RUN mkdir -p /below/emptied /below/replaced /below/kept && echo lower > /below/file \
+ && echo x > /below/emptied/x && echo y > /below/replaced/y && echo one > /below/linked \
+ && echo gone > /below/kept/gone && mkdir /below/tofile && echo z > /below/tofile/z
 FROM base
 RUN mkdir -p /made/{LONG.rpartition("/")[0]} && cd /made && echo long > {LONG} \
- && echo plain > plain && touch -d @1000000000 plain && ln plain hard && ln -s plain soft && ln -s /nowhere/.. dangling \
- && echo s > suid && chmod 4755 suid && echo g > sgid && chmod 2755 sgid && mkdir sticky && chmod 1777 sticky \
- && echo owned > owned && chown 1234:5678 owned && mkfifo fifo && mknod null c 1 3 && mknod loop b 7 9 \
- && echo n > "$(printf 'bad\377name')" && mkdir empty && echo spaced > 'a b' && echo > "$(printf 'new\nline')" && : > zero && truncate -s 64M sparse && echo end >> sparse
+ && echo plain > plain && touch -d @1000000000 plain && ln plain hard && ln -s plain soft \
+ && ln -s /nowhere/.. dangling && echo s > suid && chmod 4755 suid && echo g > sgid && chmod 2755 sgid \
+ && mkdir sticky && chmod 1777 sticky && echo owned > owned && chown 1234:5678 owned && mkfifo fifo \
+ && mknod null c 1 3 && mknod loop b 7 9 && echo n > "$(printf 'bad\377name')" && mkdir empty \
+ && echo spaced > 'a b' && echo > "$(printf 'new\nline')" && : > zero \
+ && truncate -s 64M sparse && echo end >> sparse
 RUN --mount=type=bind,source=attrs,target=/attrs /attrs /made/xattr /made/capable
-RUN cd /below && rm file && rm -r emptied && mkdir emptied && rm -r replaced && echo now > replaced && ln linked also \
- && rm kept/gone && rm -r tofile && ln -s kept tofile
+RUN cd /below && rm file && rm -r emptied && mkdir emptied && rm -r replaced && echo now > replaced \
+ && ln linked also && rm kept/gone && rm -r tofile && ln -s kept tofile
 RUN cd /below && rm replaced && mkdir replaced && echo back > replaced/back
 """
-
 
 
 @pytest.fixture
@@ -106,19 +108,19 @@ def _check_below(below: Path) -> None:
 def _listing(root: Path) -> list[tuple[object, ...]]:
     """Every entry with all that matters of it; hard links by the first name of their group."""
     top = os.fsencode(root)
-    rows: list[tuple[object, ...]] = []
     first: dict[tuple[int, int], bytes] = {}
-    for directory, names, files in os.walk(top):
-        names.sort()
-        for name in sorted(names + files):
-            path = os.path.join(directory, name)
-            info = os.lstat(path)
-            relative = path[len(top) :]
-            group = first.setdefault((info.st_dev, info.st_ino), relative) if not stat.S_ISDIR(info.st_mode) else relative
-            content = open(path, "rb").read() if stat.S_ISREG(info.st_mode) and info.st_size < 1 << 20 else None
-            link = os.readlink(path) if stat.S_ISLNK(info.st_mode) else None
-            attrs = () if link is not None else tuple((key, os.getxattr(path, key)) for key in sorted(os.listxattr(path)))
-            kept = tuple((key, value) for key, value in attrs if not key.startswith(("user.umoci", "user.rootless")))
-            rows.append((relative, info.st_mode, info.st_uid, info.st_gid, info.st_size if content is None and link is None and not names else 0,
-                         int(info.st_mtime), info.st_rdev, group, content, link, kept))  # fmt: skip
-    return sorted(rows, key=lambda row: row[0])  # type: ignore[arg-type, return-value]
+    paths = sorted(os.path.join(place, name) for place, names, files in os.walk(top) for name in names + files)
+    return [_row(path, path[len(top) :], first) for path in paths]
+
+
+def _row(path: bytes, relative: bytes, first: dict[tuple[int, int], bytes]) -> tuple[object, ...]:
+    info = os.lstat(path)
+    kind = stat.S_IFMT(info.st_mode)
+    group = relative if kind == stat.S_IFDIR else first.setdefault((info.st_dev, info.st_ino), relative)
+    content = Path(os.fsdecode(path)).read_bytes() if kind == stat.S_IFREG and info.st_size < 1 << 20 else None
+    link = os.readlink(path) if kind == stat.S_IFLNK else None
+    names = () if link is not None else sorted(os.listxattr(path))
+    attrs = tuple((name, os.getxattr(path, name)) for name in names if not name.startswith(("user.umoci", "user.rootless")))
+    size = info.st_size if kind == stat.S_IFREG else 0
+    times = int(info.st_mtime)
+    return (relative, info.st_mode, info.st_uid, info.st_gid, size, times, info.st_rdev, group, content, link, attrs)
