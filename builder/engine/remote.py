@@ -1,6 +1,7 @@
 """Sources from elsewhere: URLs and repositories for ADD and for contexts, archives on standard input, OCI layouts.
 
-Everything is asked for at most once a build; what was fetched lives in the store's working directory.
+Everything is asked for at most once a build; what was fetched lives in the store's working directory. What
+fetches is loaded with the first source that needs it: most builds have none.
 """
 
 from __future__ import annotations
@@ -9,13 +10,10 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.context.git import GitCheckouts, git_pin, parse_bare
-from builder.context.git_command import GitSettings
-from builder.context.http import HttpFiles, Known, http_pin
-from builder.context.tarball import read_context
 from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, UsageError
 from builder.fs.compress import Readable
@@ -26,6 +24,11 @@ from builder.oci.manifest import Descriptor
 from builder.oci.reference import parse_reference
 from builder.ops.protocol import TreeInput
 from builder.ops.secrets import Secrets
+
+if TYPE_CHECKING:
+    from builder.context.git import GitCheckouts
+    from builder.context.git_command import GitSettings
+    from builder.context.http import HttpFiles, Known
 
 RemoteSource = HttpSource | GitSource
 
@@ -51,8 +54,8 @@ class Remote:
         self._shop = shop
         self._cancel = cancel or threading.Event()
         self._keep_git_dir = keep_git_dir
-        self._http = HttpFiles(lambda: shop.registry().gate, shop.store.blobs, shop.store.index, secrets.get)
-        self._git = GitCheckouts(_git_settings(shop, ssh or {}), secrets.get, self._check)
+        self._secrets = secrets
+        self._ssh = dict(ssh or {})
         self._lock = threading.Lock()
         self._locks: dict[RemoteSource, threading.Lock] = {}
         self._known: dict[HttpSource, Known] = {}
@@ -65,7 +68,11 @@ class Remote:
         """The content digest of a URL, the commit of a repository."""
         with self._one_at_a_time(source):
             if isinstance(source, HttpSource):
+                from builder.context.http import http_pin
+
                 return http_pin(source, self._known_file(source))
+            from builder.context.git import git_pin
+
             return git_pin(source, self._commit(source))
 
     def fetch(self, source: RemoteSource) -> TreeInput:
@@ -75,14 +82,16 @@ class Remote:
             if found is None:
                 scratch = self._scratch()
                 if isinstance(source, HttpSource):
-                    files = self._http.fetch(source, scratch, self._known_file(source))
+                    files = self._http().fetch(source, scratch, self._known_file(source))
                 else:
-                    files = self._git.fetch(source, self._commit(source), scratch)
+                    files = self._git().fetch(source, self._commit(source), scratch)
                 found = self._fetched[source] = TreeInput(files.tree, files.pin)
             return found
 
     def git_context(self, url: str) -> Tree:
         """The files of a repository; `github.com/owner/repository` will do."""
+        from builder.context.git import parse_bare
+
         source = parse_git_url(parse_bare(url), lambda message: UsageError("bad-git-url", message, help="see `layerwright help contexts`"))
         return self.fetch(msgspec.structs.replace(source, keep_git_dir=source.keep_git_dir or self._keep_git_dir)).tree
 
@@ -96,10 +105,12 @@ class Remote:
 
     def http_bytes(self, url: str, limit: int) -> bytes:
         """A small file."""
-        return self._http.read(url, limit)
+        return self._http().read(url, limit)
 
     def unpack_stream(self, stream: Readable, stack: ExitStack, limit: int) -> Tree | bytes:
         """An archive's files, or the text of a Dockerfile, by the first bytes; the files live as long as `stack`."""
+        from builder.context.tarball import read_context
+
         return read_context(stream, stack.enter_context(self._shop.store.temporary("context-")), limit)
 
     def load_layout(self, value: str) -> str:
@@ -115,17 +126,28 @@ class Remote:
         self.layouts[str(reference)] = descriptor
         return str(reference)
 
+    def _http(self) -> HttpFiles:
+        from builder.context.http import HttpFiles
+
+        shop = self._shop
+        return HttpFiles(lambda: shop.registry().gate, shop.store.blobs, shop.store.index, self._secrets.get)
+
+    def _git(self) -> GitCheckouts:
+        from builder.context.git import GitCheckouts
+
+        return GitCheckouts(_git_settings(self._shop, self._ssh), self._secrets.get, self._check)
+
     def _known_file(self, source: HttpSource) -> Known:
         self._check()
         known = self._known.get(source)
         if known is None:
-            known = self._known[source] = self._http.known(source)
+            known = self._known[source] = self._http().known(source)
         return known
 
     def _commit(self, source: GitSource) -> str:
         commit = self._commits.get(source)
         if commit is None:
-            commit = self._commits[source] = self._git.commit(source, self._scratch())
+            commit = self._commits[source] = self._git().commit(source, self._scratch())
         return commit
 
     def _scratch(self) -> Path:
@@ -151,6 +173,8 @@ def _split_layout(text: str) -> tuple[str, str | None]:
 
 def _git_settings(shop: Workshop, ssh: Mapping[str, str]) -> GitSettings:
     """git goes through the proxies and trusts the CAs that the registry client does."""
+    from builder.context.git_command import GitSettings
+
     registry = shop.registry_settings
     proxies = {"http_proxy": registry.http_proxy, "https_proxy": registry.https_proxy, "no_proxy": ",".join(registry.no_proxy)}
     settings = GitSettings(
