@@ -1,4 +1,4 @@
-# make demo | test | lint | prove | bench | bench-quick
+# make demo | test | lint | prove | bench | bench-quick | docs
 # Everything runs in a virtual environment of its own, .venv; Debian packages are installed by name, as root only.
 
 SHELL := /bin/bash
@@ -14,7 +14,7 @@ APT_DEMO := python3 python3-venv
 APT_TEST := $(APT_DEMO) docker.io docker-registry skopeo umoci buildah runc crun uidmap passt mmdebstrap busybox-static \
 	nftables iptables iproute2 strace attr libcap2-bin qemu-user-static git xz-utils zstd bzip2 gcc libc6-dev util-linux
 
-.PHONY: help demo test lint prove bench bench-quick apt-demo apt-test clean
+.PHONY: help demo test lint prove bench bench-quick docs apt-demo apt-test clean
 
 help:
 	@grep -E '^# make' Makefile
@@ -85,6 +85,10 @@ bench: apt-test $(VENV)/.dev
 
 bench-quick: apt-test $(VENV)/.dev
 	$(BIN)/python -m bench --quick
+
+# The reference of commands is made from their own help.
+docs: $(VENV)/.dev
+	$(BIN)/python -m tests.project.cli_reference
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
