@@ -33,7 +33,8 @@ def require_platform(platform: Platform) -> None:
     raise LayerwrightError(
         "foreign-platform",
         f"this machine ({host}) cannot run programs for {platform}",
-        help=f"apt-get install qemu-user-static binfmt-support, so that binfmt_misc has qemu-{name}; or build the stage with --platform=$BUILDPLATFORM",
+        help=f"apt-get install qemu-user-static binfmt-support, so that binfmt_misc has qemu-{name}; "
+        "or build the stage with --platform=$BUILDPLATFORM",
     )
 
 

@@ -132,9 +132,10 @@ def test_a_registry_that_wants_a_login(command: Command) -> None:
     with FakeRegistry(auth="basic") as registry:
         registry.add_image("base", "1", sample(b"layer"))
         said = _fails(command, f"FROM {registry.host}/base:1\n")
+        wants = f"{registry.host} wants a login to pull {registry.host}/base:1"
         assert said == _text(
             f"""
-            error[registry-unauthorized]: {registry.host} wants a login to pull {registry.host}/base:1, or there is no such name (authentication required)
+            error[registry-unauthorized]: {wants}, or there is no such name (authentication required)
              --> Dockerfile:1:6
               |
             1 | FROM {registry.host}/base:1
