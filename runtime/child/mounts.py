@@ -28,6 +28,7 @@ def fresh(kind: str, options: Sequence[tuple[str, str]] = (), attributes: int = 
     """A new, detached mount of a file system; closing the descriptor before it is attached takes it away."""
     fs = libc.fsopen(kind)
     try:
+        libc.fsconfig_string(fs, "source", kind)
         for key, value in options:
             if value:
                 libc.fsconfig_string(fs, key, value)
