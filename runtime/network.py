@@ -30,6 +30,7 @@ from runtime.unsupported import Unsupported
 
 DEFAULT_DIRECTORY = "/run/layerwright/net"
 POOL_LIMIT = 1000
+_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 _CANDIDATES = tuple(IPv4Network(f"10.{second}.0.0/16") for second in (213, 197, 233, 181, 167, 149, 227, 239)) + tuple(
     IPv4Network(f"192.168.{third}.0/24") for third in (213, 197, 233, 181)
@@ -133,7 +134,8 @@ class Pool:
                 os.makedirs(self._directory, mode=0o700, exist_ok=True)
                 with self._setting_up():
                     subnet = self._chosen() or self._choose()
-                    _write("/proc/sys/net/ipv4/ip_forward", "1")
+                    if _read(_FORWARD).strip() != "1":  # read-only in some containers
+                        _write(_FORWARD, "1")
                     firewall.apply(table=self._table, prefix=self._prefix, subnet=str(subnet))
                 self._subnet = subnet
             return self._subnet

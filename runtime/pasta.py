@@ -108,6 +108,7 @@ class _Namespace:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                start_new_session=True,  # a terminal's interrupt is the builder's to handle
                 env={"LC_ALL": "C.UTF-8"},
             )
         self._started.set()

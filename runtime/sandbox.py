@@ -114,7 +114,7 @@ class NamespaceSandbox:
         with self._lock:
             if self._closed:
                 raise Unsupported("the sandbox is closed")
-            if self._launcher is None:
+            if self._launcher is None or self._launcher.ended:
                 os.makedirs(self._mount_point, mode=0o700, exist_ok=True)
                 self._launcher = _Launcher(self._mount_point)
             return self._launcher
@@ -170,6 +170,11 @@ class _Launcher:
         if self._error is not None:
             raise Unsupported(f"cannot start the sandbox launcher: {self._error.strerror}")
         self.send({"mount_point": mount_point, "seccomp": program})
+
+    @property
+    def ended(self) -> bool:
+        """Whether it died by itself, or somebody killed it."""
+        return self._ended.is_set()
 
     def send(self, message: object, fds: tuple[int, ...] = ()) -> None:
         with self._sending:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime.sandbox import NamespaceSandbox, Sandbox
-from runtime.spec import Directory, Overlay, Process, Ulimit, User
+from runtime.spec import Directory, Exit, Overlay, Process, Ulimit, User
 from tests.runtime.box import PATH, Box
 
 DEFAULT_CAPS = "00000000a80425fb"
@@ -245,3 +245,24 @@ def test_closing_ends_what_runs(busybox_root: Path, tmp_path: Path) -> None:
     thread.join(5)
     assert len(ends) == 1
     assert box.run("true").exit.setup_error == "the sandbox is closed"
+
+
+def _children() -> set[int]:
+    return {int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()}
+
+
+def test_a_launcher_that_was_killed_is_replaced(box: Box, busybox_root: Path, tmp_path: Path) -> None:
+    with NamespaceSandbox(str(tmp_path / "state"), None) as sandbox:
+        own = Box(sandbox, busybox_root, tmp_path / "own")
+        before = _children()
+        assert own.run("true").exit.ok
+        ends: list[Exit] = []
+        thread = threading.Thread(target=lambda: ends.append(own.run("sleep 60").exit))
+        thread.start()
+        time.sleep(0.3)
+        (launcher,) = _children() - before
+        os.kill(launcher, signal.SIGKILL)
+        thread.join(5)
+        assert [end.signal for end in ends] == [signal.SIGKILL]
+        time.sleep(0.1)
+        assert own.run("echo again").lines() == ["again"]
