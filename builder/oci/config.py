@@ -83,9 +83,10 @@ class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename={"os_v
 
 
 def encode_config(config: ImageConfig) -> bytes:
-    """The bytes we write: top-level keys sorted, `config`, `rootfs` and `history` always there."""
+    """The bytes we write: keys sorted on top and in maps, as Go sorts them; `config`, `rootfs` and `history` always there."""
     fields = msgspec.to_builtins(config)
-    fields.setdefault("config", {})
+    run = fields.setdefault("config", {})
+    run.update({name: dict(sorted(run[name].items())) for name in ("ExposedPorts", "Volumes", "Labels") if name in run})
     fields["history"] = msgspec.to_builtins(config.history or ())
     fields["rootfs"] = {"type": config.rootfs.type, "diff_ids": list(config.rootfs.diff_ids)}
     return msgspec.json.encode({key: fields[key] for key in sorted(fields)})

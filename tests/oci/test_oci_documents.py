@@ -292,3 +292,9 @@ def test_broken_configs(data: bytes) -> None:
     with pytest.raises(CorruptionError) as caught:
         decode_config(data)
     assert caught.value.code in ("config-invalid", "config-too-large", "invalid-digest")
+
+
+def test_maps_are_written_in_order_of_their_keys() -> None:
+    first = ImageConfig(config=RunConfig(labels={"b": "1", "a": "2"}, exposed_ports={"9/tcp": {}, "1/udp": {}}))
+    second = ImageConfig(config=RunConfig(labels={"a": "2", "b": "1"}, exposed_ports={"1/udp": {}, "9/tcp": {}}))
+    assert encode_config(first) == encode_config(second)
