@@ -42,7 +42,7 @@ def test_the_demo(programs: Path, store_root: Path) -> None:
     assert len(shown["layers"]) == 5
     assert shown["digest"] in done.stdout
     assert shown["config"]["Cmd"] == ["show"]
-    again = run(programs, store_root, "build", "-t", "hello", "--progress", "plain", "examples/hello")
+    again = run(programs, store_root, "build", "-t", "hello", "--network", "none", "--progress", "plain", "examples/hello")
     assert "RUN" in again.stderr
     assert "DONE 0.0s\n\n#" not in again.stderr.replace("CACHED", "")
     assert "warning" not in again.stderr
