@@ -15,7 +15,7 @@ _UNITS = {
     "h": 3_600_000_000_000,
 }
 
-_ITEM = re.compile(r"([0-9]*)(?:(\.)([0-9]*))?([^0-9.]*)")
+_ITEM = r"([0-9]*)(?:(\.)([0-9]*))?([^0-9.]*)"
 
 _LIMIT = 1 << 63
 """A duration is an int64 of nanoseconds."""
@@ -39,7 +39,7 @@ def parse_duration(text: str) -> int:
         raise DurationError(f"{text!r} is not a duration")
     total, position = 0, 0
     while position < len(rest):
-        match = _ITEM.match(rest, position)
+        match = re.compile(_ITEM).match(rest, position)
         if match is None or match.end() == position or not (match[1] or match[3]):
             raise DurationError(f"{text!r} is not a duration")
         total += _item(text, match)

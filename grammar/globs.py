@@ -18,7 +18,7 @@ Element = tuple[str, str]
 MAX_WORK = 1 << 33
 """Pattern elements times text characters; beyond it a match would take seconds."""
 
-_TEMPLATE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
+_TEMPLATE = r"\$(?:(?P<dollar>\$)|(?P<bare>\w+)|\{(?P<braced>\w+)\})"
 
 
 class PatternError(ValueError):
@@ -115,7 +115,7 @@ def _filler(template: str, limit: int) -> Callable[[str], str]:
                 return "$"
             return match if (found["bare"] or found["braced"]) == "0" else ""
 
-        return _TEMPLATE.sub(one, template)
+        return re.sub(_TEMPLATE, one, template)
 
     return fill
 

@@ -28,8 +28,8 @@ _KEYS = ("type", "from", "source", "target", "readonly", "readwrite", "id", "sha
 _BARE = ("readonly", "readwrite", "required")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
-_VARIABLE = re.compile(r"\$.", re.DOTALL)
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.IGNORECASE | re.ASCII)
+_VARIABLE = r"(?s)\$."
+_SIZE = r"(?ia)(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?"
 _SCALES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 _ALLOWED: dict[str, tuple[MountType, ...]] = {
@@ -117,7 +117,7 @@ def _options(value: str, expand: Callable[[str], str] | None) -> dict[str, str]:
             raise FlagError(f"a mount has no option {shorten(key)!r}", f"did you mean {near}?" if near else f"there are {', '.join(_KEYS)}")
         if not equals and name not in _BARE:
             raise FlagError(f"the mount option {name} needs a value", f"write {name}=…")
-        if name == "from" and _VARIABLE.search(text):
+        if name == "from" and re.search(_VARIABLE, text):
             help = "define a stage with FROM, which can use ARGs, and name that stage"
             raise FlagError("a mount's from cannot hold variables", help, "mount-from-variable")
         if name in ("readonly", "readwrite"):
@@ -213,7 +213,7 @@ def _size(value: str | None) -> int | None:
     """RAMInBytes: 64m, 1.5GiB, plain bytes."""
     if value is None:
         return None
-    match = _SIZE.fullmatch(value)
+    match = re.fullmatch(_SIZE, value)
     size = float(match[1]) * _SCALES[(match[2] or "").lower()] if match else float("inf")
     if size >= 1 << 63:
         raise FlagError(f"the mount option size cannot be {shorten(value)!r}", "write a size such as 64m or 1g")

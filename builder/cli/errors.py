@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +64,9 @@ def describe(error: LayerwrightError) -> str:
 
 
 def _report_bug(error: Exception) -> str:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="layerwright-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exception(error, file=log)
     return f"error[internal]: {type(error).__name__}: {error}\n  = help: this is a bug of layerwright; please report it with {log.name}"

@@ -12,7 +12,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
@@ -65,11 +64,14 @@ class FileDigests:
         large = [index for index in missing if (st := stats[index]) is not None and st.st_size >= _LARGE]
         hashed: dict[int, tuple[str, FileDigest | None]] = {}
         if len(large) < 2 or self._threads < 2:
-            large = []
-        with ThreadPoolExecutor(max(1, min(self._threads, len(large))), thread_name_prefix="digest") as pool:
-            waiting = {index: pool.submit(self._hash_one, tree, paths[index]) for index in large}
-            hashed.update((index, self._hash_one(tree, paths[index])) for index in missing if index not in waiting)
-            hashed.update((index, future.result()) for index, future in waiting.items())
+            hashed.update((index, self._hash_one(tree, paths[index])) for index in missing)
+        else:
+            from concurrent.futures import ThreadPoolExecutor  # loads logging, 5 ms that an unchanged context need not pay
+
+            with ThreadPoolExecutor(min(self._threads, len(large)), thread_name_prefix="digest") as pool:
+                waiting = {index: pool.submit(self._hash_one, tree, paths[index]) for index in large}
+                hashed.update((index, self._hash_one(tree, paths[index])) for index in missing if index not in waiting)
+                hashed.update((index, future.result()) for index, future in waiting.items())
         for index, (digest, _) in hashed.items():
             found[index] = digest
         return [row for _, row in hashed.values() if row is not None]

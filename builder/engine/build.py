@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 import time
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,15 +32,16 @@ from builder.image.options import ImageOptions
 from builder.oci.digest import ChainID, chain_ids
 from builder.oci.platform import Platform, host_platform, parse_platform
 from builder.ops.destination import Times
-from builder.ops.run import RunSettings, RunSteps
 from builder.ops.runner import Operations
 from builder.ops.secrets import GivenSecrets
 from builder.progress.events import BuildFinished, Listener, Silent
 from builder.snapshot.layers import LayerId
 from builder.solver.solve import Clock, Solution, Solver, system_clock
-from builder.store.cachemounts import CacheMounts
-from builder.store.sweep import collect_when_due
+from builder.store.due import is_due
 from grammar.nodes import Dockerfile
+
+if TYPE_CHECKING:
+    from builder.ops.run import RunSteps
 
 
 class BuildOutcome(msgspec.Struct, frozen=True):
@@ -65,7 +67,10 @@ def run_build(
     try:
         with Workshop(settings) as shop:
             outcome = _Build(request, shop, told, clock, cancel).run()
-            collect_when_due(shop.store)
+            if is_due(shop.store):
+                from builder.store.sweep import collect_when_due
+
+                collect_when_due(shop.store)
     except BaseException as error:
         ended = clock.now_ns()
         told.on_event(BuildFinished(time=ended, duration_ns=ended - started, error=str(error) or type(error).__name__))
@@ -155,18 +160,27 @@ class _Build:
         epoch_ns = None if self._request.epoch is None else self._request.epoch * 10**9
         times = Times(time.time_ns(), epoch_ns)
         bases = {ChainID(chain_ids(base.diff_ids)[-1]): base for base in plan.bases}
-        settings = RunSettings(
-            proxies=tuple(self._request.proxies.items()),
-            hosts=tuple((address, name) for name, address in self._request.hosts),
-            resources=self._request.resources,
-            ssh=tuple(self._request.ssh.items()),
-        )
-        steps = RunSteps(shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(self._request.secrets), times)
-        operations = Operations(shop.layers, contexts.trees, bases, self._remote, steps, self._digests, times)
-        cache = LocalCache(shop.store, shop.layers)
+        operations = Operations(shop.layers, contexts.trees, bases, self._remote, cache(partial(self._steps, times)), self._digests, times)
+        records = LocalCache(shop.store, shop.layers)
         jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
-        solver = Solver(plan.graph, operations, cache, cache, self._listener, self._clock, jobs=jobs, cancel=self._cancel, committed=pack)
+        solver = Solver(
+            plan.graph, operations, records, records, self._listener, self._clock, jobs=jobs, cancel=self._cancel, committed=pack
+        )
         return solver.solve(plan.target)
+
+    def _steps(self, times: Times) -> RunSteps:
+        """What runs RUN steps; loads the sandbox, so only for a build that has a step to run."""
+        from builder.ops.run import RunSettings, RunSteps
+        from builder.store.cachemounts import CacheMounts
+
+        request, shop = self._request, self._shop
+        settings = RunSettings(
+            proxies=tuple(request.proxies.items()),
+            hosts=tuple((address, name) for name, address in request.hosts),
+            resources=request.resources,
+            ssh=tuple(request.ssh.items()),
+        )
+        return RunSteps(shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(request.secrets), times)
 
     def _finish(
         self, plans: list[BuildPlan], solutions: list[Solution], outputs: tuple[Output, ...], dockerfile: Dockerfile
@@ -192,7 +206,7 @@ class _Build:
         if last is None:
             raise LayerwrightError("no-output", "the build has no output")
         return BuildOutcome(
-            id=secrets.token_hex(8),
+            id=os.urandom(8).hex(),
             result=last,
             digest=last.descriptor.digest,
             config_digest=last.images[0].manifest.config.digest,

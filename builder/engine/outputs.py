@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Output(msgspec.Struct, frozen=True):
 
     def write(self, shop: Workshop, result: BuildResult, listener: Listener, clock: Clock) -> BuildResult:
         """Export; the events tell what was written."""
-        identity, started = f"export-{secrets.token_hex(4)}", clock.now_ns()
+        identity, started = f"export-{os.urandom(4).hex()}", clock.now_ns()
         listener.on_event(ExportStarted(time=started, id=identity, name=f"exporting to {_title(self.spec)}"))
         try:
             exported = self.exporter(shop).export(result)

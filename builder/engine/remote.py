@@ -16,7 +16,6 @@ import msgspec
 
 from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, UsageError
-from builder.fs.compress import Readable
 from builder.fs.tree import Tree
 from builder.graph.giturl import parse_git_url
 from builder.graph.operations import GitSource, HttpSource
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from builder.context.git import GitCheckouts
     from builder.context.git_command import GitSettings
     from builder.context.http import HttpFiles, Known
+    from builder.fs.compress import Readable
 
 RemoteSource = HttpSource | GitSource
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable
 from typing import Any, get_args
@@ -17,8 +16,8 @@ from grammar.diagnostics import suggest
 
 TYPES: tuple[OutputType, ...] = get_args(OutputType)
 
-_ANNOTATION = re.compile(r"annotation(?:-(manifest|manifest-descriptor|index|index-descriptor))?(?:\[([^\]]*)\])?\.(.+)\Z", re.DOTALL)
-_PLAIN_ANNOTATION = re.compile(r"(?:((?:(?:manifest|index)(?:-descriptor)?,?)+)(?:\[([^\]]*)\])?:)?([^=]+)=(.*)\Z", re.DOTALL)
+_ANNOTATION = r"(?s)annotation(?:-(manifest|manifest-descriptor|index|index-descriptor))?(?:\[([^\]]*)\])?\.(.+)\Z"
+_PLAIN_ANNOTATION = r"(?s)(?:((?:(?:manifest|index)(?:-descriptor)?,?)+)(?:\[([^\]]*)\])?:)?([^=]+)=(.*)\Z"
 _COMPRESSIONS = {"uncompressed": "none", "gzip": "gzip", "zstd": "zstd"}
 _MAX_LEVEL = {"none": 0, "gzip": 9, "zstd": 22}
 _IGNORED = frozenset({
@@ -47,7 +46,7 @@ def parse_output(text: str) -> OutputSpec:
 
 def parse_annotation(text: str) -> tuple[Annotation, ...]:
     """One `--annotation [type[,type][[platform]]:]key=value`; the default type is manifest."""
-    match = _PLAIN_ANNOTATION.match(text)
+    match = re.match(_PLAIN_ANNOTATION, text)
     if match is None:
         raise UsageError(
             "invalid-annotation", f"--annotation {text!r} is not KEY=VALUE", help="write as index:org.opencontainers.image.title=app"
@@ -58,6 +57,10 @@ def parse_annotation(text: str) -> tuple[Annotation, ...]:
 
 
 def _fields(text: str) -> list[str]:
+    if text.strip(",") and not any(char in text for char in '"\r\n'):
+        return text.split(",")
+    import csv
+
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
@@ -76,7 +79,7 @@ def _spec(text: str, pairs: list[tuple[str, str]]) -> OutputSpec:
     changes: dict[str, Any] = {}
     annotations: list[Annotation] = []
     for key, value in pairs:
-        match = _ANNOTATION.match(key)
+        match = re.match(_ANNOTATION, key)
         if match is not None:
             platform = parse_platform(match.group(2)) if match.group(2) else None
             annotations.append(Annotation(_kind(match.group(1) or "manifest"), match.group(3), value, platform))

@@ -15,10 +15,10 @@ from builder.graph.vertex import Label, VertexID
 from grammar.nodes import Add, Copy, Word
 from grammar.words import expand_heredoc
 
-_WILDCARD = re.compile(r"[*?\[\\]")
-_HTTP = re.compile(r"https?://", re.IGNORECASE)
-_CHECKSUM = re.compile(r"(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z")
-_NUMERIC_OWNER = re.compile(r"[0-9]+(:[0-9]+)?\Z")
+_WILDCARD = r"[*?\[\\]"
+_HTTP = r"(?i)https?://"
+_CHECKSUM = r"(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z"
+_NUMERIC_OWNER = r"[0-9]+(:[0-9]+)?\Z"
 
 
 class _Source(msgspec.Struct, frozen=True):
@@ -64,19 +64,21 @@ def _add_source(session: Session, state: StageState, node: Add, word: Word, chec
                 raise session.expander.error("bad-checksum", "--checksum and the checksum in the URL differ", word)
             git = msgspec.structs.replace(git, checksum=checksum)
         if node.keep_git_dir is not None:
+            if "keep-git-dir" in text.partition("?")[2] and git.keep_git_dir != node.keep_git_dir:
+                raise session.expander.error("bad-git-url", "--keep-git-dir and the URL's keep-git-dir differ", word, "drop one of them")
             git = msgspec.structs.replace(git, keep_git_dir=node.keep_git_dir)
         label = Label(f"git {without_passwords(text)}", state.stage.title, None, node.span, session.expander.source)
         root = session.graph.add(git, (), label)
         return _Source(root, "/", False, False)
-    if _HTTP.match(text):
-        if checksum is not None and _CHECKSUM.match(checksum) is None:
+    if re.match(_HTTP, text):
+        if checksum is not None and re.match(_CHECKSUM, checksum) is None:
             raise session.expander.error(
                 "bad-checksum", f"{checksum!r} is not a checksum", node.checksum or word, "write sha256: and 64 hex digits"
             )
         name = http_filename(text)
         label = Label(without_passwords(text), state.stage.title, None, node.span, session.expander.source)
         root = session.graph.add(HttpSource(text, name, checksum), (), label)
-        return _Source(root, "/" + _WILDCARD.sub(r"\\\g<0>", name), bool(node.unpack), False)
+        return _Source(root, "/" + re.sub(_WILDCARD, r"\\\g<0>", name), bool(node.unpack), False)
     if checksum is not None:
         raise session.expander.error(
             "bad-checksum",
@@ -88,13 +90,13 @@ def _add_source(session: Session, state: StageState, node: Add, word: Word, chec
 
 
 def http_filename(url: str) -> str:
-    """The file name of a URL: the last part of its path, `__unnamed__` where there is none."""
-    name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]) if not urlsplit(url).path.endswith("/") else ""
-    return name if name not in ("", ".", "..") and "/" not in name and "\0" not in name else "__unnamed__"
+    """The file name of a URL as Go's path.Base of its decoded path, `__unnamed__` where there is none."""
+    name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    return name if name not in ("", ".", "..") and "\0" not in name else "__unnamed__"
 
 
 def _refuse_remote(session: Session, word: Word, path: str) -> None:
-    if _HTTP.match(path) and not is_git_url(path):
+    if re.match(_HTTP, path) and not is_git_url(path):
         raise session.expander.error("copy-url", "a COPY source cannot be a URL", word, "ADD fetches URLs")
     if is_git_url(path):
         raise session.expander.error("copy-git", "a COPY source cannot be a git repository", word, "ADD fetches repositories")
@@ -122,7 +124,7 @@ def _transfer(session: Session, state: StageState, node: Copy | Add, sources: li
         else:
             grouped.append(CopyFrom(position, (source.path,), source.unpack, source.zero_owner))
     owner_input = None
-    if link and chown and _NUMERIC_OWNER.match(chown) is None:
+    if link and chown and re.match(_NUMERIC_OWNER, chown) is None:
         owner_input = len(inputs)
         inputs.append(state.vertex)
     action = CopyAction(

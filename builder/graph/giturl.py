@@ -13,27 +13,27 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from builder.errors import LayerwrightError
 from builder.graph.operations import GitSource
 
-_SCP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!//)[^\s]+\Z")
-_HTTP_GIT = re.compile(r"https?://[^\s?#]+\.git(?:[?#].*)?\Z", re.IGNORECASE | re.DOTALL)
-_NATIVE = re.compile(r"(?:git|ssh)://[^\s/?#]", re.IGNORECASE)
-_REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@-]*\Z")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}\Z")
+_SCP = r"[A-Za-z0-9][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!//)[^\s]+\Z"
+_HTTP_GIT = r"(?is)https?://[^\s?#]+\.git(?:[?#].*)?\Z"
+_NATIVE = r"(?i)(?:git|ssh)://[^\s/?#]"
+_REF = r"[A-Za-z0-9_][A-Za-z0-9_./+@-]*\Z"
+_COMMIT = r"[0-9a-f]{7,64}\Z"
 _KEYS = ("ref", "tag", "branch", "subdir", "checksum", "commit", "keep-git-dir", "submodules", "mtime", "fetch-by-commit")
 
-_HTTP_USER = re.compile(r"(https?://)[^/@\s]+@", re.IGNORECASE)
-_PASSWORD = re.compile(r"((?:ssh|git)://[^/@\s:]+):[^/@\s]*@", re.IGNORECASE)
+_HTTP_USER = r"(?i)(https?://)[^/@\s]+@"
+_PASSWORD = r"(?i)((?:ssh|git)://[^/@\s:]+):[^/@\s]*@"
 
 Error = Callable[[str], LayerwrightError]
 
 
 def without_passwords(text: str) -> str:
     """A text for people, without the users and passwords of addresses in it (CVE-2023-26054)."""
-    return _PASSWORD.sub(r"\1@", _HTTP_USER.sub(r"\1", text))
+    return re.sub(_PASSWORD, r"\1@", re.sub(_HTTP_USER, r"\1", text))
 
 
 def is_git_url(text: str) -> bool:
     """Whether ADD or the command line takes this for a repository."""
-    return bool(_NATIVE.match(text) or _HTTP_GIT.match(text) or _SCP.match(text))
+    return ":" in text and bool(re.match(_NATIVE, text) or re.match(_HTTP_GIT, text) or re.match(_SCP, text))
 
 
 def parse_git_url(text: str, error: Error) -> GitSource:
@@ -49,9 +49,9 @@ def parse_git_url(text: str, error: Error) -> GitSource:
             ref = _one(error, "ref", ref, prefix + options[key].removeprefix(prefix))
     subdir = _one(error, "subdir", subdir, options.get("subdir", ""))
     checksum = options.get("checksum") or options.get("commit")
-    if ref and (_REF.match(ref) is None or ".." in ref or ref.endswith(".lock")):
+    if ref and (re.match(_REF, ref) is None or ".." in ref or ref.endswith(".lock")):
         raise error(f"{ref!r} is not a git ref")
-    if checksum is not None and _COMMIT.match(checksum) is None:
+    if checksum is not None and re.match(_COMMIT, checksum) is None:
         raise error(f"{checksum!r} is not a git commit")
     if remote.startswith("-"):
         raise error("a git URL cannot begin with a dash")
@@ -75,7 +75,7 @@ def _one(error: Error, what: str, first: str, second: str) -> str:
 
 def _split(text: str) -> tuple[str, str, str]:
     """Remote, query and fragment; an scp-like remote has no query."""
-    if _SCP.match(text):
+    if re.match(_SCP, text):
         remote, _, fragment = text.partition("#")
         return remote, "", fragment
     parts = urlsplit(text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Protocol, assert_never
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from builder.cache.keys import combine
 from builder.context.statcache import FileDigests
@@ -26,13 +26,13 @@ from builder.graph.operations import (
 from builder.graph.plan import BaseImage
 from builder.graph.vertex import Vertex
 from builder.oci.digest import ChainID, chain_ids
-from builder.ops.copy import apply_copy
 from builder.ops.destination import Applied, Destination, Times
 from builder.ops.digests import Witness, owner_digest, selection_digest, tree_digest
-from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput, TreeInput
-from builder.ops.run import RunSteps
 from builder.snapshot.layers import LayerId, Layers
+
+if TYPE_CHECKING:
+    from builder.ops.run import RunSteps
 
 
 class Fetcher(Protocol):
@@ -46,7 +46,7 @@ class Fetcher(Protocol):
 
 
 class Operations:
-    """The OpRunner of real builds: contexts by name, bases by chain."""
+    """The OpRunner of real builds: contexts by name, bases by chain; what runs a step is loaded with the first one."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Operations:
         contexts: Mapping[str, Tree],
         bases: Mapping[ChainID, BaseImage],
         fetcher: Fetcher,
-        steps: RunSteps,
+        steps: Callable[[], RunSteps],
         file_digests: FileDigests,
         times: Times,
     ) -> None:
@@ -163,7 +163,7 @@ class Operations:
         """One step; its layer is committed when this returns."""
         match vertex.operation:
             case RunAction() as action:
-                return self._steps.run(action, inputs, control, _note("RUN", action.argv))
+                return self._steps().run(action, inputs, control, _note("RUN", action.argv))
             case CopyAction() as action:
                 return self._copy(vertex, action, inputs, control)
             case MakeDirectory() as action:
@@ -174,6 +174,8 @@ class Operations:
                 assert_never(never)
 
     def _copy(self, vertex: Vertex, action: CopyAction, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
+        from builder.ops.copy import apply_copy
+
         def check() -> None:
             if control.cancel.is_set():
                 raise BuildCancelled()
@@ -187,6 +189,8 @@ class Operations:
             return Outcome(draft.commit(_note("ADD" if action.add else "COPY", (action.destination,))), settled=settled)
 
     def _make_directory(self, action: MakeDirectory, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
+        from builder.ops.mkdir import make_directory
+
         with self._layers.draft(_layers(inputs[0])) as draft:
             destination = Destination(draft.upper, draft.tree, draft.tree, self._layers.opaque_xattr)
             applied = make_directory(action, destination, self._times)

@@ -13,19 +13,19 @@ MAX_LINE = 64 << 10
 """Characters of an unfinished line that are held back; what is longer comes out in pieces."""
 
 # ECMA-48: CSI sequences, strings (OSC, DCS, SOS, PM, APC) up to ST or BEL, and two- or three-byte escapes.
-_SEQUENCE = re.compile(
+_SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]{0,4096}(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def clean(text: str) -> str:
     """One line that a terminal shows and nothing more; newlines inside it are made visible too."""
     if text.isascii() and text.isprintable():
         return text
-    return _CONTROL.sub(_show, _SEQUENCE.sub("", text))
+    return re.sub(_CONTROL, _show, re.sub(_SEQUENCE, "", text))
 
 
 def _show(match: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +25,9 @@ from builder.snapshot.layers import LayerId
 from builder.solver.pins import SOURCES, static_keys
 from builder.solver.probe import Probe, merged, probe
 from builder.solver.results import Result, RootResult, TreeResult, stacked
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -99,6 +102,8 @@ class Solver:
     # -- scheduling -------------------------------------------------------------------------------------
 
     def _run_all(self, misses: list[Vertex]) -> None:
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
         waiting = {vertex.id: {name for name in vertex.inputs if name not in self._results} for vertex in misses}
         by_id = {vertex.id: vertex for vertex in misses}
         users: dict[VertexID, list[VertexID]] = {}

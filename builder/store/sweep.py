@@ -20,6 +20,7 @@ from builder.oci.digest import Digest
 from builder.store import leases
 from builder.store.cachemounts import CacheMounts
 from builder.store.collect import DAY_NS, HOUR_NS, Item, Plan, Rule, default_rules, plan
+from builder.store.due import LAST, is_due
 from builder.store.inventory import horizon, take_inventory
 from builder.store.layertable import LayerId
 from builder.store.locks import FileLock
@@ -32,7 +33,6 @@ KEPT_BUILDS_NS = 48 * HOUR_NS
 """History: the newest 50 are kept, and all of the last 48 hours (reference 1.14)."""
 
 _CACHED_NS = 60 * DAY_NS
-_LAST = "collected-ns"
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -62,11 +62,9 @@ def collect(store: Store, rules: Iterable[Rule], *, dry_run: bool = False) -> Sw
 
 def collect_when_due(store: Store, interval_ns: int = HOUR_NS) -> Swept:
     """The default rules, at most once in an interval: what a build does at its end."""
-    last = store.index.get_setting(_LAST)
-    now = store.now()
-    if last is not None and 0 <= now - int(last) < interval_ns:
+    if not is_due(store, interval_ns):
         return Swept(())
-    store.index.put_setting(_LAST, str(now).encode())
+    store.index.put_setting(LAST, str(store.now()).encode())
     return collect(store, default_rules(free_bytes(store.root)[1]))
 
 
