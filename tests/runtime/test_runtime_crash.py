@@ -15,7 +15,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROUNDS = 8
 BUILDER = """
-import sys, threading
+import os, sys, threading
 from runtime.sandbox import open_sandbox
 from runtime.spec import Overlay, Process, Resources, TmpfsMount
 base, place, net, marker = sys.argv[1:]
@@ -27,7 +27,7 @@ def run(number):
         network="default" if number else "none", mounts=(TmpfsMount("/a/b"),), resources=Resources(pids=50),
     )
     while True:
-        print(sandbox.run(process, lambda *_: None, threading.Event()).setup_error or "ok", flush=True)
+        os.write(1, ((sandbox.run(process, lambda *_: None, threading.Event()).setup_error or "ok") + "\\n").encode())
 threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
 [thread.start() for thread in threads]
 """

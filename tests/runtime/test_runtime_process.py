@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime.sandbox import NamespaceSandbox, Sandbox
-from runtime.spec import Directory, Exit, Overlay, Process, Ulimit, User
+from runtime.spec import Directory, Exit, Overlay, Process, TmpfsMount, Ulimit, User
 from tests.runtime.box import PATH, Box
 
 DEFAULT_CAPS = "00000000a80425fb"
@@ -199,6 +199,20 @@ def test_a_directory_as_root(sandbox: Sandbox, busybox_root: Path) -> None:
     process = Process(argv=("/bin/pwd",), root=Directory(str(busybox_root), read_only=True), network="none")
     missing = sandbox.run(process, lambda _stream, _data: None, threading.Event())
     assert missing.setup_error == "cannot mount /etc/resolv.conf: Read-only file system"
+
+
+def test_a_directory_is_written_in_place_and_keeps_no_stub(sandbox: Sandbox, busybox_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    os.link(busybox_root / "bin/busybox", root / "bin/busybox")
+    os.utime(root, (1000, 2000))
+    script = "/bin/busybox touch /bin/new; /bin/busybox stat -c %Y /"
+    process = Process(argv=("/bin/busybox", "sh", "-c", script), root=Directory(str(root)), network="none", mounts=(TmpfsMount("/a/b"),))
+    seen: list[bytes] = []
+    assert sandbox.run(process, lambda _stream, data: seen.append(data), threading.Event()).ok
+    assert seen == [b"2000\n"]
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == ["bin", "bin/busybox", "bin/new"]
+    assert int(root.stat().st_mtime) == 2000
 
 
 def test_a_root_of_many_layers_with_awkward_names(sandbox: Sandbox, busybox_root: Path, tmp_path: Path) -> None:
