@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 
+from builder.errors import LayerwrightError
 from builder.fs.entries import Entry, encode_path
 from builder.fs.overlay import make_whiteout, place
 
@@ -69,7 +70,10 @@ def create_special(dir_fd: int, name: bytes, entry: Entry) -> None:
 
 def finish_file(fd: int, entry: Entry) -> None:
     """Sets owner, mode, attributes and times of an open file, in this order because chown(2) clears setuid and capabilities."""
-    os.fchown(fd, entry.uid, entry.gid)
+    try:
+        os.fchown(fd, entry.uid, entry.gid)
+    except OSError as error:
+        raise _unmapped(entry, error) from None
     os.fchmod(fd, entry.mode)
     for key, value in entry.xattrs:
         _set_xattr(fd, key, value)
@@ -78,12 +82,26 @@ def finish_file(fd: int, entry: Entry) -> None:
 
 def set_metadata(dir_fd: int, name: bytes, entry: Entry) -> None:
     """Sets owner, mode, attributes and times of anything but a file, not following it."""
-    os.chown(name, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=False)
+    try:
+        os.chown(name, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError as error:
+        raise _unmapped(entry, error) from None
     if entry.kind != "symlink":
         set_mode(dir_fd, name, entry.mode)
     for key, value in entry.xattrs:
         _set_xattr(place(dir_fd, name), key, value)
     set_mtime(dir_fd, name, entry.mtime_ns)
+
+
+def _unmapped(entry: Entry, error: OSError) -> Exception:
+    """chown(2) gives EINVAL for an id that the user namespace has no mapping for."""
+    if error.errno != errno.EINVAL:
+        return error
+    return LayerwrightError(
+        "owner-unmapped",
+        f"{entry.path!r} is to belong to {entry.uid}:{entry.gid}, which is outside of the ids that this user may give files to",
+        help="widen the ranges in /etc/subuid and /etc/subgid (usually 65536 ids), or build as root",
+    )
 
 
 def set_mode(dir_fd: int, name: bytes, mode: int) -> None:

@@ -14,9 +14,9 @@ from functools import partial
 
 import msgspec
 
-from builder.fs.dirtree import DirTree, identity_of
+from builder.fs.dirtree import identity_of
 from builder.fs.entries import Entry, decode_path
-from builder.fs.handles import Directories, Handle
+from builder.fs.handles import Directories, Handle, split
 from builder.fs.inode import entry_at, xattrs_at
 from builder.fs.overlay import TRUSTED, is_attribute_whiteout, is_whiteout, opaque_mark, opaque_name, place
 from builder.fs.pack import Opener
@@ -28,7 +28,7 @@ def layer_entries(directory: str, opaque_xattr: str = TRUSTED) -> Iterator[tuple
     An opaque directory is followed at once by an entry of kind `opaque` with the directory's path. Sockets are
     listed, for the caller to drop.
     """
-    tree = DirTree(directory)
+    opener = _Opener(directory)
     names: dict[tuple[int, int], str] = {}
     for entry, identity in raw_entries(directory, opaque_xattr):
         if identity is not None:
@@ -36,7 +36,18 @@ def layer_entries(directory: str, opaque_xattr: str = TRUSTED) -> Iterator[tuple
             if first != entry.path:
                 yield as_hardlink(entry, first), None
                 continue
-        yield entry, partial(tree.open, entry.path) if entry.kind == "file" and entry.size else None
+        yield entry, partial(opener.open, entry.path) if entry.kind == "file" and entry.size else None
+
+
+class _Opener:
+    """Opens files that the walk has seen to be regular, in a directory that nobody else changes."""
+
+    def __init__(self, directory: str) -> None:
+        self._directories = Directories(directory)
+
+    def open(self, path: str) -> int:
+        parent, name = split(path)
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=_get(self._directories, parent).fd)
 
 
 def as_hardlink(entry: Entry, first: str) -> Entry:

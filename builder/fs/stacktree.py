@@ -103,7 +103,9 @@ class StackTree:
         attribute = opaque_name(opaque_xattr)
         changing = 0 if frozen else 1
         self._top = _Layer(dirs[0], attribute, 0) if dirs and changing else None
-        self._lower = _Frozen(tuple(_Layer(path, attribute, 16) for path in dirs[changing:]))
+        # An image may have 127 layers, and several builds' steps read such stacks at once.
+        keep = max(1, 96 // max(1, len(dirs)))
+        self._lower = _Frozen(tuple(_Layer(path, attribute, keep) for path in dirs[changing:]))
 
     def lstat(self, path: str) -> Entry | None:
         """See Tree."""

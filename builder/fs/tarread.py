@@ -8,6 +8,7 @@ symlink targets are kept verbatim. POSIX.1-2017 pax; GNU tar manual, "Tar Intern
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from builder.errors import CorruptionError
@@ -25,6 +26,12 @@ _KINDS: dict[bytes, Kind] = {
     b"0": "file", b"\0": "file", b"7": "file", b"S": "file", b"1": "hardlink", b"2": "symlink",
     b"3": "char", b"4": "block", b"5": "dir", b"6": "fifo",
 }  # fmt: skip
+_PLAIN = re.compile(rb"([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0([0-7]{6})\0 ").match
+_NO_RECORDS: dict[bytes, bytes] = {}
+_NOBODY = 0xFFFFFFFF
+"""-1, which chown(2) takes for "unchanged"."""
+_CLEAN = re.compile(rb"(?:[^/.\0][^/]*)(?:/[^/.][^/]*)*\Z").match
+"""Names with nothing to clean: no empty component, and none that begins with a dot."""
 _PREFIX = ".wh."
 _META = ".wh..wh."
 _OPAQUE = ".wh..wh..opq"
@@ -71,26 +78,33 @@ def _next_entry(source: Source, limits: Limits) -> tuple[Entry, Body] | None:
         block = source.block()
         if block is None or block == _ZERO:
             return None
-        _check(block)
+        numbers = _numbers(block)
+        _check(block, numbers[5])
         kind = block[156:157]
         if kind in b"xgLKXNV":
-            _extended(source, block, kind, pending, limits)
+            _extended(source, kind, numbers[3], pending, limits)
             continue
-        return _entry(source, block, kind, pending, limits)
+        return _entry(source, block, numbers, pending, limits)
 
 
-def _check(block: bytes) -> None:
-    said = _number(block[148:156], "checksum")
-    rest = block[:148] + b"        " + block[156:]
-    if said == sum(rest):
-        return
+def _numbers(block: bytes) -> list[int]:
+    """Mode, owner, group, size, time and checksum, at one stroke when they are octal in full width, as nearly always."""
+    match = _PLAIN(block, 100)
+    if match is not None:
+        return [int(text, 8) for text in match.groups()]
+    places = {"checksum": (148, 156), "mode": (100, 108), "uid": (108, 116), "gid": (116, 124), "size": (124, 136), "time": (136, 148)}
+    checksum, *others = (_number(block[start:end], what) for what, (start, end) in places.items())
+    return [*others, checksum]
+
+
+def _check(block: bytes, said: int) -> None:
+    rest = sum(block) - sum(block[148:156]) + 8 * 32
     # Some old writers summed signed bytes.
-    if said != sum(rest) - 256 * sum(byte > 127 for byte in rest):
+    if said != rest and said != rest - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
         raise TarError("tar-corrupt", "an archive's header has a wrong checksum")
 
 
-def _extended(source: Source, block: bytes, kind: bytes, pending: _Pending, limits: Limits) -> None:
-    size = _number(block[124:136], "size")
+def _extended(source: Source, kind: bytes, size: int, pending: _Pending, limits: Limits) -> None:
     if kind == b"V":
         # A GNU volume label: a name, nothing to unpack.
         return
@@ -131,32 +145,43 @@ def _parse_records(data: bytes, pending: _Pending) -> None:
         at = end
 
 
-def _entry(source: Source, block: bytes, flag: bytes, pending: _Pending, limits: Limits) -> tuple[Entry, Body]:
-    records = {key: value for key, value in pending.records.items() if value}
+def _entry(source: Source, block: bytes, numbers: list[int], pending: _Pending, limits: Limits) -> tuple[Entry, Body]:
+    flag = block[156:157]
+    records = {key: value for key, value in pending.records.items() if value} if pending.records else _NO_RECORDS
     name = records.get(b"GNU.sparse.name") or records.get(b"path") or pending.name or _header_name(block)
     kind = _KINDS.get(flag)
     if kind is None:
         raise TarError("tar-unknown-type", f"an archive's entry {_shown(name)} has the unknown type {flag!r}")
     if flag == b"\0" and name.endswith(b"/"):
         kind = "dir"
-    stored = _record_number(records, b"size", _number(block[124:136], "size"))
+    mode, uid, gid, stored, seconds, _ = numbers
+    mtime_ns = seconds * 1_000_000_000
+    if records:
+        uid, gid, stored, mtime_ns = _recorded(records, uid, gid, stored, mtime_ns)
     if stored < 0:
         raise TarError("tar-corrupt", f"an archive's entry {_shown(name)} has a negative size")
+    if not (0 <= uid < _NOBODY and 0 <= gid < _NOBODY):
+        raise TarError("tar-corrupt", f"an archive's entry {_shown(name)} has the owner {uid}:{gid}, which is out of range")
     body, size = _body(source, block, flag, stored if kind == "file" else 0, records, pending, limits)
-    link = records.get(b"linkpath") or pending.link or block[157:257].split(b"\0", 1)[0]
-    entry = Entry(
-        _clean(name, limits),
-        kind,
-        _number(block[100:108], "mode") & 0o7777 if kind != "symlink" else 0o777,
-        _owner(records, b"uid", block[108:116]),
-        _owner(records, b"gid", block[116:124]),
-        _mtime(records, block),
-        size,
-        _link(kind, link, name, limits),
-        *(_device(block) if kind in ("char", "block") else (0, 0)),
-        _xattrs(records),
+    link = ""
+    if kind == "symlink" or kind == "hardlink":
+        mode = 0o777 if kind == "symlink" else mode
+        link = _link(kind, records.get(b"linkpath") or pending.link or block[157:257].split(b"\0", 1)[0], name, limits)
+    major, minor = _device(block) if kind in ("char", "block") else (0, 0)
+    # What no file system stores is cut to what 64 bits of nanoseconds hold.
+    mtime_ns = max(-(1 << 62), min(1 << 62, mtime_ns))
+    xattrs = _xattrs(records) if records else ()
+    return Entry(_clean(name, limits), kind, mode & 0o7777, uid, gid, mtime_ns, size, link, major, minor, xattrs), body
+
+
+def _recorded(records: dict[bytes, bytes], uid: int, gid: int, size: int, mtime_ns: int) -> tuple[int, int, int, int]:
+    """The numbers, with those that records replace."""
+    return (
+        _record_number(records, b"uid", uid),
+        _record_number(records, b"gid", gid),
+        _record_number(records, b"size", size),
+        _record_time(records, mtime_ns),
     )
-    return entry, body
 
 
 def _body(
@@ -189,6 +214,8 @@ def _header_name(block: bytes) -> bytes:
 
 
 def _clean(name: bytes, limits: Limits) -> str:
+    if len(name) < 256 and len(name) <= limits.path and name.count(b"/") < limits.depth and _CLEAN(name):
+        return decode_path(name)
     if len(name) > limits.path:
         raise TarError("tar-name-too-long", f"an archive's name of {len(name)} bytes is over the limit of {limits.path}")
     parts: list[bytes] = []
@@ -262,26 +289,15 @@ def _record_number(records: dict[bytes, bytes], key: bytes, otherwise: int) -> i
     return int(text)
 
 
-def _owner(records: dict[bytes, bytes], key: bytes, field: bytes) -> int:
-    value = _record_number(records, key, _number(field, key.decode()))
-    if not 0 <= value < 0xFFFFFFFF:
-        raise TarError("tar-corrupt", f"an archive's {key.decode()} {value} is out of range")
-    return value
-
-
-def _mtime(records: dict[bytes, bytes], block: bytes) -> int:
+def _record_time(records: dict[bytes, bytes], otherwise: int) -> int:
     text = records.get(b"mtime")
     if text is None:
-        seconds, nanoseconds = _number(block[136:148], "time"), 0
-    else:
-        whole, _, fraction = text.partition(b".")
-        if len(whole) > 20 or not whole.lstrip(b"-").isdigit() or (fraction and not fraction.isdigit()):
-            raise TarError("tar-corrupt", "an archive's mtime is no number")
-        seconds, nanoseconds = int(whole), int(fraction[:9].ljust(9, b"0"))
-        if whole.startswith(b"-"):
-            nanoseconds = -nanoseconds
-    # What no file system stores is cut to what 64 bits of nanoseconds hold.
-    return max(-(1 << 62), min((1 << 62), seconds * 1_000_000_000 + nanoseconds))
+        return otherwise
+    whole, _, fraction = text.partition(b".")
+    if len(whole) > 20 or not whole.lstrip(b"-").isdigit() or (fraction and not fraction.isdigit()):
+        raise TarError("tar-corrupt", "an archive's mtime is no number")
+    nanoseconds = int(fraction[:9].ljust(9, b"0"))
+    return int(whole) * 1_000_000_000 + (-nanoseconds if whole.startswith(b"-") else nanoseconds)
 
 
 def _device(block: bytes) -> tuple[int, int]:

@@ -39,8 +39,8 @@ _TYPES: dict[Kind, bytes] = {
 }  # fmt: skip
 _MAX_ID = 0o7777777
 _MAX_SIZE = 0o77777777777
-_ASCII = bytes(range(128))
 _ZEROS = bytes(CHUNK)
+_PADDING = [bytes(size) for size in range(BLOCK)]
 
 
 class TarWriter:
@@ -100,14 +100,23 @@ class TarWriter:
 
     def _pad(self) -> None:
         # CHUNK is a multiple of BLOCK, so padding never crosses its end.
-        short = -self._used % BLOCK
+        used = self._used
+        short = -used % BLOCK
         if short:
-            self._view[self._used : self._used + short] = _ZEROS[:short]
+            self._buffer[used : used + short] = _PADDING[short]
             self._advance(short)
 
     def _copy(self, entry: Entry, fd: int) -> None:
-        if entry.size < SPARSE_FROM:
-            self._read(entry, fd, entry.size)
+        size = entry.size
+        if size < SPARSE_FROM:
+            used = self._used
+            end = used + size
+            # Nearly every file: read at once, with room for its padding.
+            if end + BLOCK > CHUNK or os.preadv(fd, (self._view[used:end],), 0) != size:
+                os.lseek(fd, 0, os.SEEK_SET)
+                self._read(entry, fd, size)
+            else:
+                self._used = end
             return
         at = 0
         while at < entry.size:
@@ -191,7 +200,7 @@ def _block(name: bytes, numbers: bytes, kind: bytes, link: bytes, major: int, mi
     else:
         device = _NO_DEVICE
         total = _BASE_NO_DEVICE
-    total += sum(name) + sum(numbers) + kind[0] + sum(link) + sum(prefix)
+    total += sum(name + numbers + kind + link + prefix)
     return _PACK(name, numbers, b"%06o\0 " % total, kind, link, _MAGIC, b"", b"", device, prefix)
 
 
