@@ -23,6 +23,7 @@ from builder.graph.vertex import GraphBuilder, Label, VertexID
 from builder.oci.config import ImageConfig, RunConfig
 from builder.oci.digest import chain_ids
 from builder.oci.platform import Platform, parse_platform
+from builder.oci.reference import parse_reference
 from grammar.diagnostics import suggest
 from grammar.nodes import (
     Add,
@@ -54,6 +55,16 @@ def convert(dockerfile: Dockerfile, settings: FrontendSettings, resolver: BaseRe
     return Converter(dockerfile, settings, resolver).plan()
 
 
+def context_name(text: str) -> str:
+    """The name that a --build-context and what it stands for meet under: familiar, and without `:latest`, as docker does."""
+    name, mark, platform = text.partition("::")
+    try:
+        short = parse_reference(name).familiar.removesuffix(":latest")
+    except LayerwrightError:
+        short = name.lower()
+    return short + mark + platform
+
+
 class Converter:
     """One conversion: the stages built so far and the images resolved so far."""
 
@@ -68,6 +79,7 @@ class Converter:
         self._platform_args = platform_arguments(settings, (settings.target and target.name) or "default")
         self._globals = evaluate_globals(self._stages.global_args, self._platform_args, settings.build_args, self._expander)
         self._session = Session(settings, self._graph, self._expander, self._globals, self._root_of)
+        self._contexts = {context_name(key): (key, context) for key, context in settings.contexts.items()}
         self._built: dict[int, StageState] = {}
         self._open: list[int] = []
         self._bases: dict[str, BaseImage] = {}
@@ -121,7 +133,19 @@ class Converter:
                 help="a stage cannot copy from itself",
             )
         self._open.append(stage.index)
-        state = self._begin(stage)
+        platform = self._platform(stage.begin)
+        replacement = self._named_context(stage.name, platform) if stage.name else None
+        if replacement is not None:
+            state = self._from_context(stage, platform, replacement)
+        else:
+            state = self._begin(stage, platform)
+            self._follow(stage, state)
+        self._open.pop()
+        self._built[stage.index] = state
+        return state
+
+    def _follow(self, stage: Stage, state: StageState) -> None:
+        """The triggers of what a stage is built on, then its own instructions."""
         triggers = state.config.on_build or ()
         state.configure(on_build=None)
         state.steps = 1 + len(stage.instructions) + len(triggers)
@@ -131,13 +155,9 @@ class Converter:
         for node in stage.instructions:
             state.position += 1
             self._apply(self._session, state, node)
-        self._open.pop()
-        self._built[stage.index] = state
-        return state
 
-    def _begin(self, stage: Stage) -> StageState:
+    def _begin(self, stage: Stage, platform: Platform) -> StageState:
         node = stage.begin
-        platform = self._platform(node)
         name = self._expander.word(node.image, self._globals)
         if not name.strip():
             raise self._expander.error(
@@ -146,7 +166,7 @@ class Converter:
                 node.image,
                 "give the ARG a default before the first FROM, or pass --build-arg",
             )
-        context = self._named_context(name, platform) or (self._named_context(stage.name, platform) if stage.name else None)
+        context = self._named_context(name, platform)
         parent = None if context else self._stages.newest_before(name, stage.index)
         if parent is not None:
             return self._from_stage(stage, self._stage(parent))
@@ -155,10 +175,15 @@ class Converter:
             state.config = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
             state.scope.set_env("PATH", DEFAULT_PATH)
             return state
-        if isinstance(context, tuple):
-            return self._from_files(stage, platform, context[0])
-        reference = context.reference if isinstance(context, ImageContext) else name
-        return self._from_image(stage, platform, reference, node.image)
+        if context is not None:
+            return self._from_context(stage, platform, context)
+        return self._from_image(stage, platform, name, node.image)
+
+    def _from_context(self, stage: Stage, platform: Platform, context: ImageContext | tuple[str]) -> StageState:
+        """A --build-context in the place of a base; in the place of a stage none of its instructions is run."""
+        if isinstance(context, ImageContext):
+            return self._from_image(stage, platform, context.reference, stage.begin.image)
+        return self._from_files(stage, platform, context[0])
 
     def _platform(self, node: From) -> Platform:
         if node.platform is None:
@@ -231,10 +256,12 @@ class Converter:
 
     def _named_context(self, name: str, platform: Platform) -> ImageContext | tuple[str] | None:
         """What a --build-context puts in the place of a name: an image, or the name of a tree of files."""
-        for key in (f"{name}::{platform}", name, f"{name.lower()}::{platform}", name.lower()):
-            match self._settings.contexts.get(key):
-                case ImageContext() as image:
-                    return image
+        short = context_name(name)
+        for known in (f"{short}::{platform}", short):
+            key, context = self._contexts.get(known, ("", None))
+            match context:
+                case ImageContext():
+                    return context
                 case LocalContext():
                     return (key,)
                 case None:
@@ -266,6 +293,10 @@ class Converter:
                     f"move the stage of line {stage.begin.span.line} up",
                 )
             return self._stage(stage).vertex
+        if stage is None and context is None and name.isdigit():
+            raise self._expander.error(
+                "bad-stage-index", f"there is no stage {name}: they are 0 to {len(self._stages.stages) - 1}", word, "name the stage with AS"
+            )
         if name == "scratch" and context is None:
             return self._graph.add(Scratch(), (), Label("scratch"))
         reference = context.reference if isinstance(context, ImageContext) else name

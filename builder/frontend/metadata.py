@@ -114,8 +114,9 @@ def entrypoint(session: Session, state: StageState, node: Entrypoint) -> None:
 
 
 def expose(session: Session, state: StageState, node: Expose) -> None:
-    """EXPOSE: words may become several; sorted as written, then ranges spread."""
-    written = sorted(text for word in node.ports for text in session.expander.words(word, state.scope.env))
+    """EXPOSE: sorted as written, before variables, of which one may become several words; then ranges are spread."""
+    words = sorted(node.ports, key=lambda word: word.text)
+    written = [text for word in words for text in session.expander.words(word, state.scope.env)]
     ports = [
         port for text in written for port in parse_expose(text, lambda message, help=None: session.error(node, "bad-port", message, help))
     ]

@@ -13,6 +13,9 @@ from grammar.nodes import Word
 from grammar.source import Source
 from grammar.words import ExpansionError, expand, split
 
+NOT_ENVIRONMENT = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")
+"""ARGs that are switches of the builder and reach no RUN (reference 1.8)."""
+
 
 class Expander:
     """Expands words of one Dockerfile; an error gets the word's place."""
@@ -61,7 +64,7 @@ class Scope:
 
     def declare(self, key: str, value: str | None) -> None:
         """ARG: without a value the name is declared and stays unset."""
-        if value is not None:
+        if value is not None and key not in NOT_ENVIRONMENT:
             self.env[key] = value
         self.args[key] = value if value is not None else self.args.get(key, "")
 

@@ -35,8 +35,8 @@ class StageList(msgspec.Struct, frozen=True):
     stages: tuple[Stage, ...]
 
     def newest_before(self, name: str, index: int) -> Stage | None:
-        """FROM's rule: the newest stage of that name above stage `index`."""
-        found = [stage for stage in self.stages[:index] if stage.name and stage.name == name.lower()]
+        """FROM's rule: the newest stage of that name above stage `index`; in upper case it is no stage's name to BuildKit."""
+        found = [stage for stage in self.stages[:index] if stage.name and stage.name == name]
         return found[-1] if found else None
 
     def last_named(self, name: str) -> Stage | None:

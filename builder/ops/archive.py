@@ -78,6 +78,7 @@ class _Extraction:
         self._fresh: set[str] = set()
         self._hidden: set[str] = set()
         self._directories: dict[str, Entry] = {}
+        self._carried: set[str] = set()
         self.warnings: list[Diagnostic] = []
 
     def add(self, entry: Entry, body: Body) -> None:
@@ -134,9 +135,14 @@ class _Extraction:
             )
         else:
             self._carry(parent, name, path)
-            self._directories[path] = msgspec.structs.replace(
-                current, path=path, xattrs=self._root.xattrs(path), mtime_ns=self._times.created
-            )
+            self._directories[path] = msgspec.structs.replace(current, path=path, xattrs=self._root.xattrs(path))
+            self._carried.add(path)
+
+    def _touch(self, path: str) -> None:
+        """A directory from below whose entries change gets a new mtime; one that is merely passed keeps its own."""
+        if path in self._carried:
+            self._carried.discard(path)
+            self._directories[path] = msgspec.structs.replace(self._directories[path], mtime_ns=self._times.created)
 
     def _current(self, parent: str, name: str, path: str) -> Entry | None:
         """What stands at a path; the layers below are asked only where they can have something."""
@@ -158,6 +164,7 @@ class _Extraction:
 
     def _make(self, parent: str, name: str, path: str) -> None:
         """A directory where none stands; opaque where this archive put something over a directory of a lower layer."""
+        self._touch(parent)
         fd = self._upper.directory(parent)
         os.mkdir(encode_path(name), 0o700, dir_fd=fd)
         self._fresh.add(path)
@@ -190,6 +197,7 @@ class _Extraction:
             if current is not None:
                 self._remove(parent, name, entry.path, current)
             self._make(parent, name, entry.path)
+        self._carried.discard(entry.path)
         self._directories[entry.path] = entry
 
     def _follow(self, path: str) -> str | None:
@@ -200,6 +208,7 @@ class _Extraction:
         return f"{self._target}/{inside}" if self._target else inside
 
     def _add_file(self, parent: str, name: str, entry: Entry, body: Body) -> None:
+        self._touch(parent)
         source = self._link_source(entry) if entry.kind == "hardlink" else None
         if source == entry.path:
             raise CorruptionError("archive-bad-link", f"the archive's {entry.path!r} is a hard link to itself")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.cli.build_request import proxy_environment
 from builder.engine.build import BuildOutcome, run_build
 from builder.engine.request import BuildRequest
 from builder.engine.workshop import WorkshopSettings
@@ -71,7 +70,7 @@ class Ours:
             dockerfile=str(context / file) if file else None,
             target=case.value("target"),
             build_args=arguments,
-            proxies=proxy_environment(arguments),
+            proxies=_proxies(arguments),
             labels=dict(_pairs(case, "label")),
             hosts=tuple(tuple(value.split(":", 1)) for value in case.values("host")),  # type: ignore[misc]
             network=case.value("network") or "default",  # type: ignore[arg-type]
@@ -115,10 +114,14 @@ class Reference:
 
     def build(self, case: Case, context: Path, work: Path) -> Outcome:
         """One `docker build` and one `docker save`."""
+        if case.value("reference") is not None:
+            return Failed("", str(case.value("reference")))
         tag = f"case-{case.area}-{case.name}".lower()
         done = self._engine.docker("build", "--quiet", "--tag", tag, *self._options(case, context, work), str(context), check=False)
         if done.returncode != 0:
-            return Failed("", done.stderr.decode(errors="replace").strip())
+            words = done.stderr.decode(errors="replace").strip()
+            assert "connect to the Docker daemon" not in words, f"the reference is gone: {words}"
+            return Failed("", words)
         saved = self._engine.docker("save", tag).stdout
         self._engine.docker("rmi", "--no-prune", tag, check=False)
         return Built(*_read_archive(saved), self._started)
@@ -146,6 +149,11 @@ class Reference:
         elif file is not None:
             words += ["--file", str(context / file)]
         return words
+
+
+def _proxies(arguments: Mapping[str, str]) -> dict[str, str]:
+    given = {key: value for key, value in arguments.items() if key.lower().endswith("_proxy")}
+    return {name: value for key, value in given.items() for name in (key.upper(), key.lower())}
 
 
 def _pairs(case: Case, key: str) -> list[tuple[str, str]]:

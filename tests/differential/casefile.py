@@ -5,7 +5,7 @@ row: the row of the reference that it stands for
 arg: K=V              a --build-arg; may be repeated, as may all of these
 target: STAGE  label: K=V  file: DOCKERFILE  host: NAME:IP  secret: ID=TEXT  network: none
 fails: CODE           both builders refuse it; CODE is our error's
-ours: fails CODE      only we refuse it      ours: builds     only we build it
+reference: none, WHY  the reference cannot be asked; it is taken to refuse
 except: NAME          differences that this named exception covers are let pass
 --- Dockerfile
 FROM base
