@@ -28,7 +28,6 @@ from builder.progress.plain import size_text
 from builder.progress.sanitise import Lines, clean
 
 LOG_LINES = 4
-FAILED_LINES = 40
 LANES = 8
 
 
@@ -38,7 +37,7 @@ class _Lane:
     def __init__(self, name: str, started: int) -> None:
         self.name, self.started = name, started
         self.streams: dict[str, Lines] = {}
-        self.tail: deque[str] = deque(maxlen=FAILED_LINES)
+        self.tail: deque[str] = deque(maxlen=LOG_LINES)
 
 
 class LiveView:
@@ -98,18 +97,19 @@ class LiveView:
             self._end(event.vertex, event.time, "CANCELED", "yellow")
         elif event.error is None:
             self._end(event.vertex, event.time, _seconds(event.duration_ns), "green")
-        else:
-            lane = self._end(event.vertex, event.time, "ERROR", "red")
-            for stream in lane.streams.values():
-                lane.tail.extend(stream.flush())
-            for line in lane.tail:
-                self._print(Text(f"   {line}"))
+        else:  # its last lines come with the error, which the command prints
+            self._end(event.vertex, event.time, "ERROR", "red")
 
-    def _end(self, key: str, time: int, outcome: str, style: str) -> _Lane:
+    def _end(self, key: str, time: int, outcome: str, style: str) -> None:
         lane = self._lanes.pop(key, None) or _Lane(clean(key), time)
         self._done += 1
-        self._print(Text.assemble((" ✔ " if style in ("green", "cyan") else " ✘ ", style), lane.name, "  ", (outcome, style)))
-        return lane
+        self._print(self._line("✔" if style in ("green", "cyan") else "✘", lane.name, outcome, style))
+
+    def _line(self, mark: str, name: str, outcome: str, style: str) -> Text:
+        """One line of the terminal: the name gives way to the outcome."""
+        shown = Text(name)
+        shown.truncate(max(10, self._console.width - len(outcome) - 6), overflow="ellipsis")
+        return Text.assemble((f" {mark} ", style), shown, "  ", (outcome, style))
 
     def _transfer(self, event: Transfer) -> None:
         key = f"{event.kind} {event.id}"
@@ -127,7 +127,7 @@ class LiveView:
         lines: list[Text] = []
         lanes = list(self._lanes.values())
         for lane in lanes[:LANES]:
-            lines.append(Text.assemble((" ● ", "blue"), lane.name, "  ", (_seconds(max(0, now - lane.started)), "blue")))
+            lines.append(self._line("●", lane.name, _seconds(max(0, now - lane.started)), "blue"))
             lines.extend(Text(f"   {line}", "dim") for line in list(lane.tail)[-LOG_LINES:])
         if len(lanes) > LANES:
             lines.append(Text(f"   and {len(lanes) - LANES} more", "dim"))
