@@ -109,9 +109,9 @@ class Pool:
         """Take away every namespace that nobody uses, and the rules when none is left."""
         left = False
         with self._setting_up():
-            for name in sorted(os.listdir(self._directory)):
-                if name.endswith(".lock") and name[:-5].isdigit():
-                    left |= not self._remove_one(int(name[:-5]))
+            names = (name.removesuffix(".lock").removesuffix(".ns") for name in os.listdir(self._directory))
+            for number in sorted({int(name) for name in names if name.isdigit()}):
+                left |= not self._remove_one(number)
             subnet = self._chosen()
             if not left and subnet is not None:
                 firewall.remove(table=self._table, prefix=self._prefix, subnet=str(subnet))
