@@ -225,7 +225,7 @@ class Converter:
             base = self._resolve(reference, platform, word)
         except LayerwrightError as error:
             raise self._unknown_source(f"FROM {reference}", reference, stage.index, word, error) from None
-        state = StageState(stage, platform, self._image_vertex(base))
+        state = StageState(stage, platform, self._image_vertex(base, word))
         state.base, state.author = base, base.config.author
         self._stage_bases[stage.index] = base
         config = base.config.config
@@ -249,10 +249,11 @@ class Converter:
             self._bases[chain_ids(base.diff_ids)[-1]] = base
         return base
 
-    def _image_vertex(self, base: BaseImage) -> VertexID:
+    def _image_vertex(self, base: BaseImage, word: Word) -> VertexID:
         if not base.diff_ids:
             return self._graph.add(Scratch(), (), Label("scratch"))
-        return self._graph.add(ImageSource(chain_ids(base.diff_ids)[-1]), (), Label(base.reference))
+        label = Label(base.reference, span=word.span, source=self._expander.source)
+        return self._graph.add(ImageSource(chain_ids(base.diff_ids)[-1]), (), label)
 
     def _named_context(self, name: str, platform: Platform) -> ImageContext | tuple[str] | None:
         """What a --build-context puts in the place of a name: an image, or the name of a tree of files."""
@@ -301,7 +302,7 @@ class Converter:
             return self._graph.add(Scratch(), (), Label("scratch"))
         reference = context.reference if isinstance(context, ImageContext) else name
         try:
-            return self._image_vertex(self._resolve(reference, state.platform, word))
+            return self._image_vertex(self._resolve(reference, state.platform, word), word)
         except LayerwrightError as error:
             raise self._unknown_source(f"--from={name}", name, state.stage.index, word, error) from None
 

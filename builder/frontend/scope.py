@@ -6,12 +6,15 @@ ARG and ENV wins inside the build, while only ENV reaches the image config (refe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from builder.errors import LayerwrightError
 from grammar.nodes import Word
 from grammar.source import Source
 from grammar.words import ExpansionError, expand, split
+
+_VARIABLE = r"\$\{?([A-Za-z_][A-Za-z0-9_]*)"
 
 NOT_ENVIRONMENT = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")
 """ARGs that are switches of the builder and reach no RUN (reference 1.8)."""
@@ -50,22 +53,39 @@ class Expander:
 class Scope:
     """A stage's variables: `env` as instructions see them, and the ARGs declared so far in first-seen order."""
 
-    def __init__(self, env: Mapping[str, str] | None = None, args: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, env: Mapping[str, str] | None = None, args: Mapping[str, str] | None = None, fixed: frozenset[str] = frozenset()
+    ) -> None:
         self.env: dict[str, str] = dict(env or {})
         self.args: dict[str, str] = dict(args or {})
+        self._fixed = fixed
 
     def copy(self) -> Scope:
         """What a stage built FROM this one starts with."""
-        return Scope(self.env, self.args)
+        return Scope(self.env, self.args, self._fixed)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names on which ARG had the last word."""
+        return tuple(name for name in self.args if name not in self._fixed) if self.args else ()
+
+    def used(self, text: str) -> tuple[tuple[str, str], ...]:
+        """The variables that a text speaks of, with their values now."""
+        if "$" not in text:
+            return ()
+        names = dict.fromkeys(re.findall(_VARIABLE, text))
+        return tuple((name, self.env[name]) for name in names if name in self.env)
 
     def set_env(self, key: str, value: str) -> None:
         """ENV: the last word on this name."""
         self.env[key] = value
+        self._fixed |= {key}
 
     def declare(self, key: str, value: str | None) -> None:
         """ARG: without a value the name is declared and stays unset."""
         if value is not None and key not in NOT_ENVIRONMENT:
             self.env[key] = value
+            self._fixed -= {key}
         self.args[key] = value if value is not None else self.args.get(key, "")
 
     def history_args(self) -> list[str]:

@@ -84,7 +84,16 @@ class Session:
     ) -> VertexID:
         """Add a vertex for an instruction of a stage."""
         ignore = self.settings.no_cache or state.stage.title.lower() in self.settings.no_cache_stages
-        label = Label(name or node.text, state.stage.title, (state.position, state.steps), node.span, self.expander.source, ignore)
+        label = Label(
+            name or node.text,
+            state.stage.title,
+            (state.position, state.steps),
+            node.span,
+            self.expander.source,
+            ignore,
+            state.scope.arguments,
+            state.scope.used(node.text),
+        )
         return self.graph.add(operation, inputs, label)
 
     def main_context(self) -> VertexID:

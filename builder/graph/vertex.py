@@ -29,7 +29,10 @@ class Vertex(msgspec.Struct, frozen=True):
 
 
 class Label(msgspec.Struct, frozen=True):
-    """How a vertex is called to people: `name` is the instruction, `position` its (number, count) in the stage."""
+    """How a vertex is called to people: `name` is the instruction, `position` its (number, count) in the stage.
+
+    `arguments` are the names of its environment that are ARGs, `variables` what its text was expanded with.
+    """
 
     name: str
     stage: str = ""
@@ -37,6 +40,8 @@ class Label(msgspec.Struct, frozen=True):
     span: Span | None = None
     source: Source | None = None
     ignore_cache: bool = False
+    arguments: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 class Graph(msgspec.Struct, frozen=True):
