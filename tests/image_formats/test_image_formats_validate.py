@@ -124,7 +124,7 @@ WRONG: list[tuple[str, Callable[[MemoryBlobs], Descriptor]]] = [
     ("was served as", mistyped),
     ("twice", twice),
     ("the config for linux/amd64", other_platform),
-    ("cannot be decoded", null_layers),
+    ("has null for its layers", null_layers),
 ]
 
 
