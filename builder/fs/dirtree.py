@@ -74,8 +74,10 @@ class DirTree:
 
     def open(self, path: str) -> int:
         """See Tree."""
-        parent, name = split(path)
-        handle = self._directories.get(parent)
+        handle = None
+        if path:
+            parent, name = split(path)
+            handle = self._directories.get(parent)
         if handle is None:
             raise FileNotFoundError(errno.ENOENT, "no such file in the tree", path)
         return open_regular(handle.fd, name, path)

@@ -51,8 +51,8 @@ class _Opener:
 
 
 def as_hardlink(entry: Entry, first: str) -> Entry:
-    """The entry of a further name of an inode whose first name is `first`."""
-    return msgspec.structs.replace(entry, kind="hardlink", link=first, size=0, xattrs=())
+    """The entry of a further name of an inode whose first name is `first`; it repeats the metadata, as containerd writes them."""
+    return msgspec.structs.replace(entry, kind="hardlink", link=first, size=0)
 
 
 def raw_entries(directory: str, opaque_xattr: str = TRUSTED) -> Iterator[tuple[Entry, tuple[int, int] | None]]:

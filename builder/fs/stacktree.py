@@ -135,7 +135,7 @@ class StackTree:
 
     def open(self, path: str) -> int:
         """See Tree."""
-        found = self._find(path)
+        found = self._find(path) if path else None
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "no such file in the tree", path)
         return open_regular(found.handle.fd, found.name, path)

@@ -126,7 +126,7 @@ def test_absence_and_parents_that_are_no_directories(tree: Tree, path: str) -> N
         tree.open(path)
 
 
-@pytest.mark.parametrize("path", ["dir", "dir/link", "dir/fifo", "dir/null", "up"])
+@pytest.mark.parametrize("path", ["", "dir", "dir/link", "dir/fifo", "dir/null", "up"])
 def test_only_regular_files_are_opened(tree: Tree, path: str) -> None:
     with pytest.raises(FileNotFoundError):
         tree.open(path)
