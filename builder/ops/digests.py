@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from builder.fs.entries import encode_path
 from builder.fs.tree import DirTree, Tree
 from builder.graph.operations import CopyAction, CopyFrom
 from builder.ops.copy_owner import owner_of
+from builder.ops.manifest import ManifestRow
 from builder.ops.select import Selected, select, select_path
 from builder.ops.select_walk import Below
 
@@ -64,18 +65,30 @@ class Witness:
 
 def selection_digest(action: CopyAction, source: CopyFrom, tree: Tree, digests: FileDigests, witness: Witness | None = None) -> str:
     """64 hex digits for what `action` takes from one input; the missing-source error where one is missing."""
-    walk = _Walk(tree, source.zero_owner, parse_patterns(action.excludes))
+    return walked(action, source, tree, digests, witness).found
+
+
+def walked(action: CopyAction, source: CopyFrom, tree: Tree, digests: FileDigests, witness: Witness | None = None) -> Walk:
+    """What `action` takes from one input, digested; the missing-source error where a file is missing."""
+    walk = Walk(tree, source.zero_owner, parse_patterns(action.excludes))
     walk.witness = witness
     for item in select(tree, source.paths, parents=action.parents).items:
         walk.add(item)
-    return walk.digest(digests)
+    walk.digest(digests)
+    return walk
 
 
 def tree_digest(tree: Tree, path: str, digests: FileDigests, *, zero_owner: bool) -> str:
     """64 hex digits for a file or a directory's contents, its own name not in it (the key of a bind mount)."""
-    walk = _Walk(tree, zero_owner, Patterns(()))
+    return tree_walk(tree, path, digests, zero_owner=zero_owner).found
+
+
+def tree_walk(tree: Tree, path: str, digests: FileDigests, *, zero_owner: bool) -> Walk:
+    """A file or a directory's contents, digested."""
+    walk = Walk(tree, zero_owner, Patterns(()))
     walk.add(msgspec.structs.replace(select_path(tree, path), name=""))
-    return walk.digest(digests)
+    walk.digest(digests)
+    return walk
 
 
 def owner_digest(action: CopyAction, users: Tree) -> str:
@@ -84,7 +97,7 @@ def owner_digest(action: CopyAction, users: Tree) -> str:
     return hashlib.sha256(_encode((_VERSION, "owner", owner))).hexdigest()
 
 
-class _Walk:
+class Walk:
     """Collects a record for each thing taken, and the files whose contents are wanted."""
 
     def __init__(self, tree: Tree, zero_owner: bool, excludes: Patterns) -> None:
@@ -94,12 +107,17 @@ class _Walk:
         self.records: list[Record] = []
         self._files: list[str] = []
         self._stats: list[os.stat_result | None] = []
+        self._tops: list[str] = []
+        self._contents: list[str] = []
         self.witness: Witness | None = None
+        self.found = ""
+        """The digest, once it was asked for."""
 
     def add(self, item: Selected) -> None:
         """One selected path and what is taken below it."""
         name = "" if item.include is not None else item.name  # what a pivot's base is called does not show
         self.records.append(("source", encode_path(name), item.seen.entry.kind))
+        self._tops.append(item.path)
         links: dict[tuple[int, int], int] = {}
         if item.seen.entry.kind != "dir":
             self._record(item.seen, "", False, links)
@@ -114,10 +132,25 @@ class _Walk:
     def digest(self, digests: FileDigests) -> str:
         """The digest of all that was added."""
         state = hashlib.sha256(_encode((_VERSION, len(self.records))))
-        contents = iter(digests.of(self._tree, self._files, self._stats))
+        self._contents = digests.of(self._tree, self._files, self._stats)
+        contents = iter(self._contents)
         for record in self.records:
             state.update(_encode((*record, next(contents)) if record[0] == "file" else record))
-        return state.hexdigest()
+        self.found = state.hexdigest()
+        return self.found
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """All that was digested, file by file; after `digest`."""
+        tops, contents, top = iter(self._tops), iter(self._contents), b""
+        for record in self.records:
+            kind, name = record[0], record[1]
+            assert isinstance(kind, str)
+            assert isinstance(name, bytes)
+            if kind == "source":
+                top = encode_path(next(tops))
+                continue
+            path = top + b"/" + name if top and name else top or name
+            yield _row(path, kind, record, next(contents) if kind == "file" else "")
 
     def _record(self, seen: Seen, name: str, parent: bool, links: dict[tuple[int, int], int]) -> None:
         entry, number = seen.entry, len(self._files)
@@ -133,6 +166,22 @@ class _Walk:
         else:
             special = (encode_path(entry.link), entry.major, entry.minor, parent)
             self.records.append((entry.kind, raw, entry.mode, uid, gid, seen.xattrs, *special))
+
+
+def _row(path: bytes, kind: str, record: Record, content: str) -> ManifestRow:
+    """A record of a walk as a manifest has it; see `_record` for their fields."""
+    mode, uid, gid, xattrs, rest = *map(_number, record[2:5]), record[5], record[6:]
+    marks = hashlib.sha256(_encode(xattrs)).digest()[:8] if xattrs else b""
+    if kind == "file":
+        return ManifestRow(path, kind, mode, uid, gid, _number(rest[0]), bytes.fromhex(content), _number(rest[1]), marks)
+    link, major, minor = rest[0], _number(rest[1]), _number(rest[2])
+    assert isinstance(link, bytes)
+    return ManifestRow(path, kind, mode, uid, gid, 0, link or (b"%d:%d" % (major, minor) if kind in ("char", "block") else b""), 0, marks)
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 _encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode

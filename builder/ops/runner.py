@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from builder.cache.keys import combine
@@ -27,7 +27,8 @@ from builder.graph.plan import BaseImage
 from builder.graph.vertex import Vertex
 from builder.oci.digest import ChainID, chain_ids
 from builder.ops.destination import Applied, Destination, Times
-from builder.ops.digests import Witness, owner_digest, selection_digest, tree_digest
+from builder.ops.digests import Walk, Witness, owner_digest, tree_walk, walked
+from builder.ops.manifest import MAX_ROWS, Manifests, encode_manifest
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput, TreeInput
 from builder.snapshot.layers import LayerId, Layers
 
@@ -57,6 +58,7 @@ class Operations:
         steps: Callable[[], RunSteps],
         file_digests: FileDigests,
         times: Times,
+        manifests: Manifests | None = None,
     ) -> None:
         self._layers = layers
         self._contexts = contexts
@@ -65,6 +67,7 @@ class Operations:
         self._steps = steps
         self._file_digests = file_digests
         self._times = times
+        self._manifests = manifests
         self._digests: dict[tuple[str, int, str], str] = {}
         self._witnesses: dict[tuple[str, int], Witness] = {}
         self._lock = threading.Lock()
@@ -134,10 +137,12 @@ class Operations:
         """What a COPY takes from an input; files outside the store may change, and are looked at again after the copy."""
         tree, witness = self._tree(source), Witness()
         watched = witness if isinstance(source, TreeInput) and not source.pin else None
-        parts = [selection_digest(action, part, tree, self._file_digests, watched) for part in action.sources if part.input == index]
+        walks = [walked(action, part, tree, self._file_digests, watched) for part in action.sources if part.input == index]
         with self._lock:
             self._witnesses[vertex.id, index] = witness
-        return combine("selection", *parts)
+        digest = combine("selection", *(walk.found for walk in walks))
+        self._keep(digest, walks)
+        return digest
 
     def _settled(self, vertex: Vertex, inputs: tuple[StepInput, ...], control: StepControl) -> bool:
         """Whether what was copied is still what the key was made of."""
@@ -152,7 +157,15 @@ class Operations:
         if isinstance(mount, CacheSpec):
             assert isinstance(source, RootInput)
             return source.id
-        return tree_digest(self._tree(source), mount.source, self._file_digests, zero_owner=False)
+        walk = tree_walk(self._tree(source), mount.source, self._file_digests, zero_owner=False)
+        self._keep(walk.found, [walk])
+        return walk.found
+
+    def _keep(self, digest: str, walks: Sequence[Walk]) -> None:
+        """What was digested, file by file, where that is kept and not known yet."""
+        if self._manifests is None or self._manifests.has(digest) or sum(len(walk.records) for walk in walks) > MAX_ROWS:
+            return
+        self._manifests.put(digest, encode_manifest(row for walk in walks for row in walk.rows()))
 
     def _tree(self, source: StepInput) -> Tree:
         return self._layers.tree(source.layers) if isinstance(source, RootInput) else source.tree
