@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.differential.bases import base_archives
-from tests.differential.builders import Failed, Ours, Reference
+from tests.differential.builders import Failed, Ours, Outcome, Reference
 from tests.differential.casefile import Case, lay_out, read_cases
 from tests.differential.compare import compare
 from tests.differential.exceptions import EXCEPTIONS, sort_out
@@ -37,14 +38,43 @@ def reference(archives: list[bytes], dockerd: Engine) -> Reference:
     return Reference(dockerd, archives)
 
 
+@pytest.fixture(scope="session")
+def references(
+    request: pytest.FixtureRequest, reference: Reference, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Case], Outcome]]:
+    """The reference's images. It takes most of the time, so it works ahead, two cases at once, while ours are built and compared."""
+    root = tmp_path_factory.mktemp("references")
+
+    def build(case: Case) -> Outcome:
+        work = root / f"{case.area}-{case.name}"
+        work.mkdir()
+        lay_out(case, work / "context")
+        return reference.build(case, work / "context", work)
+
+    selected = (
+        item.callspec.params.get("case")
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    )
+    pool = ThreadPoolExecutor(2)
+    built = {(case.area, case.name): pool.submit(build, case) for case in selected if isinstance(case, Case)}
+    yield lambda case: built[case.area, case.name].result()
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("case", BY_NAME)
 def test_same_as_reference(
-    case: Case, ours: Ours, reference: Reference, dockerd: Engine, tmp_path: Path, record_property: Callable[[str, object], None]
+    case: Case,
+    ours: Ours,
+    references: Callable[[Case], Outcome],
+    dockerd: Engine,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     context = tmp_path / "context"
     lay_out(case, context)
     left = ours.build(case, context)
-    right = reference.build(case, context, tmp_path)
+    right = references(case)
     expected = case.value("fails")
     if expected is not None:
         assert (left.code if isinstance(left, Failed) else "builds") == expected, left
