@@ -46,6 +46,16 @@ class Solution(msgspec.Struct, frozen=True):
     cached: int
 
 
+class Ledger(msgspec.Struct, frozen=True):
+    """What a solver knew of each vertex, however far it came: static keys, what the probe found and needs, results so far,
+    and digests of what steps read of their inputs (from input 1 on)."""
+
+    keys: Mapping[VertexID, CacheKey]
+    found: Probe
+    results: Mapping[VertexID, Result]
+    reads: Mapping[VertexID, tuple[str, ...]]
+
+
 class Solver:
     """One solving of one graph."""
 
@@ -73,15 +83,23 @@ class Solver:
         self._committed = committed
         self._results: dict[VertexID, Result] = {}
         self._keys: dict[VertexID, CacheKey] = {}
+        self._reads: dict[VertexID, tuple[str, ...]] = {}
+        self._found = Probe({}, ())
         self._ran = 0
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known by now."""
+        return Ledger(self._keys, self._found, self._results, self._reads)
 
     def probe(self, target: VertexID) -> Probe:
         """What a build of `target` would find cached, without running anything."""
         vertices = self._graph.closure(target)
         self._keys = static_keys(vertices, self._runner, self._place)
-        return probe(
+        self._found = probe(
             vertices, target, self._keys, lambda vertex: self._graph.labels[vertex].ignore_cache, self._source.lookup, self._runner
         )
+        return self._found
 
     def solve(self, target: VertexID) -> Solution:
         """The target's root, with whatever had to run done and cached; raises the first error, placed."""
@@ -175,6 +193,7 @@ class Solver:
         below = self._root(vertex.inputs[0])
         inputs = tuple(_as_input(self._results[name]) for name in vertex.inputs)
         read = tuple(self._runner.read_digest(vertex, index, inputs[index]) for index in range(1, len(inputs)))
+        self._reads[vertex.id] = read
         key = content_key(vertex.operation, (below.id,), read)
         record = None if label.ignore_cache else self._source.lookup(key)
         if record is not None and record.base == below.id:
