@@ -23,7 +23,9 @@ SHORT = 1024
 """Words below this length are kept parsed: rules and steps ask for the same ones again and again."""
 
 _UNMARKED = re.compile(r"[^$'\"\\`]*")
-_SIMPLE = re.compile(r"(?:[^$'\"\\`]++|\$[A-Za-z_][A-Za-z0-9_]*+|\$\{[A-Za-z_][A-Za-z0-9_]*+\})*+")
+# No possessive quantifiers: before CPython 3.11.5 they match too much around groups (gh-106052). One character a turn
+# keeps the alternatives apart, so nothing is tried twice.
+_SIMPLE = re.compile(r"(?:[^$'\"\\`]|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})*")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
