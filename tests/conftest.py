@@ -28,24 +28,11 @@ APPLETS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a daemon go to one worker, which starts it once."""
+    """Modules that need a daemon go to one worker, which starts it once, and makes what a module shares once."""
+    modules = {item.path for item in items if "dockerd" in getattr(item, "fixturenames", ())}
     for item in items:
-        if "dockerd" in getattr(item, "fixturenames", ()):
+        if item.path in modules and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("dockerd"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How often each named exception of the differential suite let a difference pass."""
-    counts: Counter[str] = Counter()
-    for report in terminalreporter.getreports("passed"):
-        for name, count in getattr(report, "user_properties", ()):
-            if name.startswith("exception:"):
-                counts[name.removeprefix("exception:")] += int(str(count))
-    if counts:
-        terminalreporter.section("differences let pass, by named exception")
-        for name, number in sorted(counts.items()):
-            terminalreporter.write_line(f"{number:5}  {name}")
-        terminalreporter.write_line(f"{sum(counts.values()):5}  in all, under {len(counts)} names")
 
 
 @pytest.fixture(scope="session")
