@@ -20,6 +20,7 @@ from builder.fs.entries import Entry, encode_path
 from builder.fs.limits import DEFAULT, Limits
 from builder.fs.overlay import make_opaque, place
 from builder.fs.resolve import resolve
+from builder.fs.sniff import sniff_archive
 from builder.fs.tarread import Body, read_tar
 from builder.fs.tree import Tree
 from builder.fs.upper import remove_tree
@@ -35,8 +36,8 @@ def is_archive(tree: Tree, path: str) -> bool:
     """Whether a regular file decompresses to something that begins with a tar header (five formats, never zip)."""
     try:
         with open(tree.open(path), "rb", buffering=0) as file:
-            return next(read_tar(decompress(file), whiteouts=False), None) is not None
-    except (CorruptionError, OSError):
+            return sniff_archive(file.fileno())
+    except OSError:
         return False
 
 
