@@ -1,9 +1,9 @@
 """Runs one process in a root file system: the Sandbox protocol, and the parent side of the one on namespaces.
 
-A run() sends one request to the launcher (see child/launcher) with the write ends of two pipes and a channel
-of its own; it then streams the pipes and waits for the one message on the channel. Nothing is shared between
-runs but the launcher's socket, so several threads may run at once. Hanging up the channel is the order to
-kill, so a builder that dies in any way takes its steps along.
+A run() takes a supervisor that is free, or has the launcher (see child/launcher) fork one, sends it a request
+with the write ends of two pipes, streams the pipes, and waits for the one message that comes back. Each
+supervisor serves one run at a time, so several threads may run at once. Hanging up its channel is the order
+to kill, so a builder that dies in any way takes its steps along.
 """
 
 from __future__ import annotations
@@ -93,8 +93,7 @@ class NamespaceSandbox:
                 return Exit(125, setup_error=f"{error.reason}; {error.remedy}" if error.remedy else error.reason)
             run = _Run(launcher, self._request(process, lease, cgroup), lease, output)
             stack.callback(run.close)
-            result = run.wait(cancel)
-            return _exit(result, cgroup, time.monotonic_ns() - started)
+            return _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
 
     def close(self) -> None:
         with self._lock:
@@ -156,7 +155,8 @@ class _Launcher:
     """The launcher process and the socket to it."""
 
     def __init__(self, mount_point: str) -> None:
-        self._sending = threading.Lock()
+        self._lock = threading.Lock()
+        self._free: list[socket.socket] = []
         self._channel, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._ended = threading.Event()
         self._up = threading.Event()
@@ -169,20 +169,47 @@ class _Launcher:
         self._far.close()
         if self._error is not None:
             raise Unsupported(f"cannot start the sandbox launcher: {self._error.strerror}")
-        self.send({"mount_point": mount_point, "seccomp": program})
+        wire.send(self._channel, {"mount_point": mount_point, "seccomp": program})
 
     @property
     def ended(self) -> bool:
         """Whether it died by itself, or somebody killed it."""
         return self._ended.is_set()
 
-    def send(self, message: object, fds: tuple[int, ...] = ()) -> None:
-        with self._sending:
-            wire.send(self._channel, message, fds)
+    def start(self, request: dict[str, Any], fds: tuple[int, ...]) -> socket.socket:
+        """Sends the request to a supervisor; its channel, on which the report will come. OSError when the launcher is gone."""
+        while (channel := self._taken()) is not None:
+            try:
+                wire.send(channel, request, fds)
+                return channel
+            except OSError:  # somebody killed it
+                channel.close()
+        channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with self._lock, far:
+                wire.send(self._channel, {}, (far.fileno(),))
+            wire.send(channel, request, fds)
+        except OSError:
+            channel.close()
+            raise
+        return channel
+
+    def keep(self, channel: socket.socket) -> None:
+        """A supervisor that has reported may serve another run."""
+        with self._lock:
+            self._free.append(channel)
 
     def close(self) -> None:
         self._channel.close()
+        with self._lock:
+            for channel in self._free:
+                channel.close()
+            self._free.clear()
         self._ended.wait(5)
+
+    def _taken(self) -> socket.socket | None:
+        with self._lock:
+            return self._free.pop() if self._free else None
 
     def _keep(self) -> None:
         try:
@@ -235,57 +262,65 @@ class _Run:
     """One process under way: its pipes, its channel, and the loop over them."""
 
     def __init__(self, launcher: _Launcher, request: dict[str, Any], lease: Lease | None, output: Output) -> None:
+        self._launcher = launcher
         self._output = output
-        self._status, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._channel: socket.socket | None = None
         stdout, stdout_end = os.pipe()
         stderr, stderr_end = os.pipe()
         self._pipes: dict[int, Literal["stdout", "stderr"]] = {stdout: "stdout", stderr: "stderr"}
         for fd in self._pipes:
             os.set_blocking(fd, False)
         try:
-            ends = (stdout_end, stderr_end, far.fileno())
-            launcher.send(request, ends if lease is None else (*ends, lease.namespace_fd, *lease.held))
-            self._sent = True
+            ends = (stdout_end, stderr_end)
+            self._channel = launcher.start(request, ends if lease is None else (*ends, lease.namespace_fd, *lease.held))
         except OSError:
-            self._sent = False
+            pass  # the launcher is gone; wait() says so
         finally:
-            far.close()
             os.close(stdout_end)
             os.close(stderr_end)
 
     def wait(self, cancel: threading.Event) -> dict[str, Any] | None:
         """The sandbox's report; None if it went away without one."""
-        if not self._sent:
+        channel = self._channel
+        if channel is None:
             return None
         poller = select.poll()
-        for fd in (*self._pipes, self._status.fileno()):
+        for fd in (*self._pipes, channel.fileno()):
             poller.register(fd, select.POLLIN)
         hung_up = False
         while True:
             for fd, _event in poller.poll(_CANCEL_INTERVAL_MS):
-                if fd == self._status.fileno():
-                    return self._report()
+                if fd == channel.fileno():
+                    return self._report(channel, keep=not hung_up)
                 if not self._read(fd):
                     poller.unregister(fd)
             if cancel.is_set() and not hung_up:
                 hung_up = True
                 with suppress(OSError):
-                    self._status.shutdown(socket.SHUT_WR)
+                    channel.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        self._status.close()
+        """Hangs up, unless the supervisor has been given back."""
+        if self._channel is not None:
+            self._channel.close()
         for fd in self._pipes:
             os.close(fd)
 
-    def _report(self) -> dict[str, Any] | None:
+    def _report(self, channel: socket.socket, *, keep: bool) -> dict[str, Any] | None:
         try:
-            message = wire.receive(self._status)
+            message = wire.receive(channel)
         except (OSError, wire.WireError):
             message = None
         for fd in self._pipes:
             while self._read(fd):
                 pass
-        return None if message is None else message[0]
+        if message is None:
+            return None
+        result: dict[str, Any] = message[0]
+        if keep and result["again"]:
+            self._channel = None
+            self._launcher.keep(channel)
+        return result
 
     def _read(self, fd: int) -> bool:
         """Pass on what there is; False at the end, and when there is nothing now."""

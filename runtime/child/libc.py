@@ -235,9 +235,11 @@ def new_session_keyring() -> None:
     _syscall(_old("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
-def close_all(first: int, *, but: int) -> None:
+def close_all(first: int, *, but: int = -1) -> None:
     """Close every descriptor from `first` on except one: close_range(2), or one by one before Linux 5.9."""
     highest = 0x7FFFFFFF
+    if but < first:
+        but = first - 1
     for low, high in ((first, but - 1), (max(first, but + 1), highest)):
         if low > high:
             continue

@@ -83,8 +83,8 @@ class ProcessData(TypedDict):
 
 
 class Request(TypedDict):
-    """One sandbox to run; its descriptors are stdout, stderr, the status channel,
-    and of a leased network the namespace and the lock."""
+    """One sandbox to run, sent on a supervisor's channel; its descriptors are stdout, stderr,
+    and of a leased network the namespace and the lock. The Result comes back on the channel."""
 
     process: ProcessData
     hosts: str
@@ -111,3 +111,4 @@ class Result(TypedDict):
     peak_memory: int
     read_bytes: int
     written_bytes: int
+    again: bool  # whether the supervisor serves another request

@@ -1,4 +1,4 @@
-"""One sandbox from its fork to its report: namespaces, root, payload, and the clean-up after it.
+"""One sandbox from its request to its report: namespaces, root, payload, and the clean-up after it.
 
 Two mount namespaces: in the outer one there is the root and nothing in it; the inner one, a copy, holds
 everything else, and dies with the payload. Afterwards the supervisor goes back to the outer one and removes
@@ -17,10 +17,9 @@ import resource
 import select
 import signal
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runtime.child import libc, wire
+from runtime.child import libc
 from runtime.child.errors import SetupError, doing
 from runtime.child.furnish import furnish
 from runtime.child.mounts import Stacker, attach, forget_volatile, fresh
@@ -34,23 +33,53 @@ if TYPE_CHECKING:
 _BLOCK = 512  # getrusage(2): ru_inblock and ru_oublock count these
 
 
-class Sandbox:
-    """The supervisor's state; lives in a process of its own."""
+_CHANNEL, _MOUNTS, _PIDS, _NETWORK, _ROOT, _FIRST_FREE = range(3, 9)
 
-    def __init__(self, request: Request, fds: list[int], mount_point: str, seccomp: bytes) -> None:
+
+class Home:
+    """The namespaces and the root a supervisor came from, kept in the lowest descriptors, to go back to after each sandbox."""
+
+    def __init__(self, channel_fd: int) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        opened = [channel_fd, *(os.open(f"/proc/self/ns/{name}", flags) for name in ("mnt", "pid", "net")), os.open("/", os.O_PATH | flags)]
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for fd in opened]  # first out of the way of one another
+        for number, fd in enumerate(high, _CHANNEL):
+            os.dup2(fd, number, inheritable=False)
+        libc.close_all(_FIRST_FREE)
+        self.channel = socket.socket(fileno=_CHANNEL)
+
+    def back(self) -> bool:
+        """Whether this process is again as it was forked: every descriptor of the last sandbox closed, every namespace left."""
+        try:
+            # A new pid namespace for children can be made only from the own one (copy_pid_ns()); hostname and IPC
+            # are made anew for each sandbox, so they need no way back.
+            for fd, kind in ((_MOUNTS, libc.CLONE_NEWNS), (_PIDS, libc.CLONE_NEWPID), (_NETWORK, libc.CLONE_NEWNET)):
+                libc.setns(fd, kind)
+            os.fchdir(_ROOT)  # setns(2) goes to the root of the mount namespace, which is not ours under chroot
+            os.chroot(".")
+        except OSError:
+            return False
+        libc.close_all(_FIRST_FREE)
+        return True
+
+
+class Sandbox:
+    """The supervisor's state during one sandbox."""
+
+    def __init__(self, request: Request, fds: list[int], channel: socket.socket, mount_point: str, seccomp: bytes) -> None:
         self._request = request
-        self._stdout, self._stderr, status = fds[:3]
-        self._network = fds[3] if len(fds) > 3 else None
-        self._locks = fds[4:]  # held for as long as the step may use its network
-        self._status = socket.socket(fileno=status)
+        self._stdout, self._stderr = fds[:2]
+        self._network = fds[2] if len(fds) > 2 else None
+        self._locks = fds[3:]  # held for as long as the step may use its network
+        self._status = channel
         self._scratch = mount_point
         self._seccomp = seccomp
         self._stubs: Stubs | None = None
         self._outer = -1
         self._payload = 0
 
-    def run(self) -> None:
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGTERM)
+    def run(self) -> tuple[Result, bool]:
+        """The report, and whether this process may be used again."""
         signal.signal(signal.SIGTERM, self._terminate)
         try:
             result = self._run()
@@ -61,11 +90,11 @@ class Sandbox:
         except Exception as error:  # a bug of ours, told where a person can see it
             result = _not_started(125, f"the sandbox failed in itself: {error!r}")
         finally:
-            self._clean_up()
+            clean = self._clean_up()
         for fd in self._locks:
             os.close(fd)
-        with suppress(OSError):  # the builder is gone
-            wire.send(self._status, result)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return result, clean and result["setup_error"] is None and not self._request["process"]["insecure"]
 
     def _terminate(self, _number: int, _frame: object) -> None:
         if self._payload:
@@ -135,16 +164,19 @@ class Sandbox:
         _pid, status, usage = os.wait4(pid, 0)
         return status, usage
 
-    def _clean_up(self) -> None:
+    def _clean_up(self) -> bool:
         """Back to the outer mount namespace, the inner one being gone with that; then nothing but the root is left."""
         if self._stubs is None:
-            return
-        with suppress(OSError):  # the process ends in a moment, and its mount namespace with it
+            return False
+        try:
             libc.setns(self._outer, libc.CLONE_NEWNS)
             self._stubs.remove()
             self._stubs.close()
             libc.umount(f"{self._scratch}/m0", 0)
             forget_volatile(self._request["process"]["root"])
+        except OSError:
+            return False  # the process ends in a moment, and its mount namespace with it
+        return True
 
 
 def _raise_loopback() -> None:
@@ -166,6 +198,7 @@ def _not_started(code: int, message: str) -> Result:
         "peak_memory": 0,
         "read_bytes": 0,
         "written_bytes": 0,
+        "again": False,
     }
 
 
@@ -183,4 +216,5 @@ def _result(status: int, usage: resource.struct_rusage, complaint: str) -> Resul
         "peak_memory": usage.ru_maxrss * 1024,
         "read_bytes": usage.ru_inblock * _BLOCK,
         "written_bytes": usage.ru_oublock * _BLOCK,
+        "again": False,
     }
