@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.cache.keys import CacheKey
-from builder.cache.records import CacheRecord, decode_record, encode_record
+from builder.cache.records import Below, CacheRecord, decode_record, encode_record
 from builder.snapshot.layers import LayerId, Layers
 from builder.store.store import Store
 
@@ -15,11 +15,13 @@ class LocalCache:
         self._index = store.index
         self._layers = layers
 
-    def lookup(self, key: CacheKey) -> CacheRecord | None:
+    def lookup(self, key: CacheKey, below: Below) -> CacheRecord | None:
         """The record, its layer held from now on; None where the layer has been collected."""
         raw = self._index.get_record(key)
         record = decode_record(raw) if raw is not None else None
-        if record is None or record.layer is None:
+        if record is None or record.base != below.id:
+            return None
+        if record.layer is None:
             return record
         return record if self._layers.hold((LayerId(record.layer),)) else None
 

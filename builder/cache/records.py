@@ -7,11 +7,13 @@ from typing import Protocol
 import msgspec
 
 from builder.cache.keys import CacheKey
+from builder.snapshot.layers import LayerId
 
 
 class CacheRecord(msgspec.Struct, frozen=True):
     """A step's outcome. `layer` None: the step left the root as it was. `base` is the result id it stands on,
     so a record is a hit only on the very root it was made on. `created` is RFC 3339; `duration_ns` what it took.
+    `keys` are further keys that lead to the same outcome on every machine, wherever the root below is the same.
     """
 
     layer: str | None
@@ -21,10 +23,26 @@ class CacheRecord(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
 
 
-class CacheSource(Protocol):
-    """Where records are looked up. Idempotent; None when absent or when what it names is gone."""
+class Below(Protocol):
+    """The root that a step stands on: its layers, lowest first, and its result id."""
 
-    def lookup(self, key: CacheKey) -> CacheRecord | None: ...
+    @property
+    def layers(self) -> tuple[LayerId, ...]: ...
+
+    @property
+    def id(self) -> str: ...
+
+
+class CacheSource(Protocol):
+    """Where records are looked up."""
+
+    def lookup(self, key: CacheKey, below: Below) -> CacheRecord | None:
+        """The record of this key on this root, in terms of this store; idempotent, thread-safe.
+
+        None when absent, when it was made on another root, or when what it names is gone. Never raises for a
+        cache that is broken or out of reach. The record's layer is held from then on.
+        """
+        ...
 
 
 class CacheSink(Protocol):
@@ -39,9 +57,10 @@ class MemoryCache:
     def __init__(self) -> None:
         self._records: dict[CacheKey, CacheRecord] = {}
 
-    def lookup(self, key: CacheKey) -> CacheRecord | None:
-        """The record under this key."""
-        return self._records.get(key)
+    def lookup(self, key: CacheKey, below: Below) -> CacheRecord | None:
+        """The record under this key, if it stands on this root."""
+        record = self._records.get(key)
+        return record if record is not None and record.base == below.id else None
 
     def save(self, key: CacheKey, record: CacheRecord) -> None:
         """Keep the record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ from builder.registry.credentials import Credential
 from builder.registry.failures import RegistryError, Unauthorized
 from builder.registry.http import Client
 from builder.registry.mirrors import Endpoint, load_mirrors
-from builder.registry.pull import from_any, get_blob, get_manifest
-from builder.registry.push import Target, has_blob, has_manifest, mount_blob, put_manifest, upload_blob
+from builder.registry.pull import all_tags, from_any, get_blob, get_manifest
+from builder.registry.push import Target, delete_manifest, has_blob, has_manifest, mount_blob, put_manifest, upload_blob
 from builder.registry.resolved import MAX_NESTED, Read, Resolved, resolve_image
 from builder.registry.service import Service
 from builder.registry.settings import Settings
@@ -64,13 +64,14 @@ class Registry:
         """Close all connections; idempotent."""
         self._client.close()
 
-    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
-        """What a name stands for, a manifest or an index of any kind; it is in the store afterwards."""
+    def manifest(self, reference: Reference, *, direct: bool = False) -> tuple[Descriptor, bytes]:
+        """What a name stands for, a manifest or an index of any kind; it is in the store afterwards. `direct`: ask no mirror."""
 
         def attempt(endpoint: Endpoint) -> tuple[Descriptor, bytes]:
             return get_manifest(self._service(endpoint), endpoint, reference, self._known_manifest)
 
-        descriptor, raw = from_any(self._mirrors.pull_endpoints(reference), attempt)
+        endpoints = (self._mirrors.push_endpoint(reference),) if direct else self._mirrors.pull_endpoints(reference)
+        descriptor, raw = from_any(endpoints, attempt)
         decode(raw, descriptor.media_type)
         if not self._blobs.has(descriptor.digest):
             self._blobs.put(raw)
@@ -109,20 +110,40 @@ class Registry:
         return root
 
     def push(
-        self, reference: Reference, descriptor: Descriptor, *, origins: Mapping[Digest, str] | None = None, by_digest: bool = False
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        *,
+        origins: Mapping[Digest, str] | None = None,
+        by_digest: bool = False,
+        there: Collection[Digest] = (),
     ) -> None:
         """Push an image or an index, children first, under the reference's tag (`by_digest`: under none).
 
         `origins` says of blobs where they were pulled from (registry/repository): they are mounted from
-        there within one registry, and fetched first where the store has not got them.
+        there within one registry, and fetched first where the store has not got them. Blobs in `there` are not
+        asked for: the caller knows that the repository has them.
         """
-        endpoint = self._mirrors.push_endpoint(reference)
-        target = Target(self._service(endpoint), endpoint, self._settings.attempts)
+        target = self._target(reference)
         raw = self._manifest_bytes(descriptor)
         if not has_manifest(target, descriptor.digest):
-            self._push_contents(target, decode(raw, descriptor.media_type), origins or {})
+            self._push_contents(target, decode(raw, descriptor.media_type), origins or {}, there)
         name = descriptor.digest if by_digest or reference.tag is None else reference.tag
         put_manifest(target, name, descriptor, raw)
+
+    def has(self, reference: Reference, descriptor: Descriptor) -> bool:
+        """Whether the repository itself has a blob."""
+        return has_blob(self._target(reference), descriptor)
+
+    def tags(self, reference: Reference) -> tuple[str, ...]:
+        """All tags of a repository, asked of no mirror; none where there is no such repository."""
+        endpoint = self._mirrors.push_endpoint(reference)
+        return all_tags(self._service(endpoint), endpoint)
+
+    def untag(self, reference: Reference, digest: Digest) -> bool:
+        """Remove a tag that stands for this manifest, or the manifest with it; False where the registry removes neither."""
+        target = self._target(reference)
+        return any(delete_manifest(target, name) for name in (reference.tag, digest) if name is not None)
 
     def verify_login(self, host: str, credential: Credential | None = None) -> None:
         """Ask a registry whether it accepts a login, or (None) the one that the settings hold for it."""
@@ -164,7 +185,9 @@ class Registry:
             for done in [pool.submit(self.fetch, descriptor, origin) for descriptor in unique.values()]:
                 done.result()
 
-    def _push_contents(self, target: Target, document: Manifest | Index, origins: Mapping[Digest, str]) -> None:
+    def _push_contents(
+        self, target: Target, document: Manifest | Index, origins: Mapping[Digest, str], there: Collection[Digest] = ()
+    ) -> None:
         """Everything below a manifest or an index, then the manifests themselves, by digest."""
         if isinstance(document, Index):
             for child in document.manifests:
@@ -173,7 +196,7 @@ class Registry:
                     self._push_contents(target, decode(raw, child.media_type), origins)
                     put_manifest(target, child.digest, child, raw)
             return
-        unique = {descriptor.digest: descriptor for descriptor in (*document.layers, document.config)}
+        unique = {descriptor.digest: descriptor for descriptor in (*document.layers, document.config) if descriptor.digest not in there}
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
             for done in [pool.submit(self._push_blob, target, d, origins.get(d.digest)) for d in unique.values()]:
                 done.result()
@@ -203,6 +226,10 @@ class Registry:
                 "manifest-missing", f"the store has not the manifest {descriptor.digest}{which}", help="pull it with --all-platforms"
             )
         return self._blobs.read(descriptor.digest, MAX_MANIFEST)
+
+    def _target(self, reference: Reference) -> Target:
+        endpoint = self._mirrors.push_endpoint(reference)
+        return Target(self._service(endpoint), endpoint, self._settings.attempts)
 
     def _service(self, endpoint: Endpoint) -> Service:
         key = (endpoint.host, endpoint.insecure)

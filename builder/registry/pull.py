@@ -6,8 +6,10 @@ A layer's `urls` are never fetched (CVE-2020-15157): a foreign layer comes from 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -19,6 +21,7 @@ from builder.oci.reference import Reference
 from builder.registry.failures import RegistryError
 from builder.registry.http import Response, Unreachable
 from builder.registry.mirrors import Endpoint
+from builder.registry.origin import origin_of
 from builder.registry.service import Service
 from builder.registry.transfer import Control, Transfer
 from grammar.diagnostics import suggest
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_TAGS = 1 << 20
+MAX_TAG_PAGES = 50
 
 T = TypeVar("T")
 
@@ -148,6 +152,28 @@ def list_tags(service: Service, endpoint: Endpoint) -> tuple[str, ...]:
             return msgspec.json.decode(response.read(MAX_TAGS), type=_Tags).tags or ()
     except (LayerwrightError, msgspec.DecodeError, RecursionError):
         return ()
+
+
+def all_tags(service: Service, endpoint: Endpoint) -> tuple[str, ...]:
+    """Every tag of a repository, page by page (distribution-spec "Listing Tags"); raises where it cannot be told."""
+    what = f"list the tags of {endpoint.repository}"
+    path, found = f"{endpoint.repository}/tags/list?n=1000", list[str]()
+    for _ in range(MAX_TAG_PAGES):
+        with service.call("GET", path, pull_scopes(endpoint.repository), repository=endpoint.repository) as response:
+            if response.status == 404:
+                return ()
+            if response.status != 200:
+                raise service.failure(response, what, endpoint.repository)
+            try:
+                found += msgspec.json.decode(response.read(MAX_TAGS), type=_Tags).tags or ()
+            except (msgspec.DecodeError, RecursionError):
+                raise CorruptionError("tags-invalid", f"{endpoint.host} gave no list of tags for {endpoint.repository}") from None
+            following = re.match(r'<([^>]+)>\s*;\s*rel="?next"?', response.headers.get("Link", ""))
+            following_url = urljoin(response.url, following.group(1)) if following is not None else ""
+            if not following_url or origin_of(following_url) != origin_of(response.url):
+                break
+            path = following_url
+    return tuple(found)
 
 
 def get_blob(service: Service, endpoint: Endpoint, descriptor: Descriptor, blobs: BlobStore, control: Control, attempts: int) -> None:

@@ -183,6 +183,12 @@ def put_manifest(target: Target, name: str, descriptor: Descriptor, raw: bytes) 
         )
 
 
+def delete_manifest(target: Target, name: str) -> bool:
+    """Remove a tag or, by digest, a manifest; False where the registry does not do that."""
+    with target.call("DELETE", f"{target.endpoint.repository}/manifests/{name}") as response:
+        return response.status == 202
+
+
 def _begin(target: Target, what: str) -> str:
     response = target.call("POST", f"{target.endpoint.repository}/blobs/uploads/", headers={"Content-Length": "0"}, retry=True)
     if response.status != 202 or not response.headers.get("Location"):

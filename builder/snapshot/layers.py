@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from builder.errors import NotFoundError
 from builder.fs.limits import DEFAULT, Limits
 from builder.fs.tree import StackTree
-from builder.oci.digest import ChainID, DiffID, hex_of
+from builder.oci.digest import EMPTY_LAYER, ChainID, DiffID, chain_ids, hex_of
 from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression
 from builder.snapshot.draft import Draft
 from builder.snapshot.flatten import Flattener
 from builder.snapshot.packing import Packer
-from builder.snapshot.unpacking import BlobFetcher, NoFetcher, Unpacker
+from builder.snapshot.unpacking import BlobFetcher, LayerLost, NoFetcher, Unpacker
 from builder.store.layertable import EMPTY, LayerId, LayerKind, LayerRecord, stack_digest
 from builder.store.removal import remove_tree
 from builder.store.space import disk_size, guard_space
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from builder.fs.diff import Changes
     from builder.snapshot.copies import Copies
 
-__all__ = ["EMPTY", "BlobFetcher", "Draft", "LayerId", "LayerRecord", "Layers"]
+__all__ = ["EMPTY", "BlobFetcher", "Draft", "LayerId", "LayerLost", "LayerRecord", "Layers"]
 
 
 class Layers:
@@ -58,6 +58,9 @@ class Layers:
         self._flattener = Flattener(store, self._opaque_xattr, self.place)
         self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
         self._held: set[LayerId] = set()
+        self._lost: set[LayerId] = set()
+        self._refused: set[str] = set()
+        self._diff_ids: dict[LayerId, DiffID] = {}
         self._stacks: dict[LayerId, tuple[LayerId, ...]] = {}
         self._lock = threading.Lock()
 
@@ -81,6 +84,58 @@ class Layers:
         self.hold((layer,))
         return layer
 
+    def add_imported(self, below: Sequence[LayerId], diff_id: DiffID, descriptor: Descriptor, origin: str, note: str) -> LayerId | None:
+        """Makes a step's layer from another machine known, on top of these; nothing is fetched. Idempotent.
+
+        None when the layers below are not all packed (so nobody can tell whether they are the same), when some
+        are gone, or when the origin was refused.
+        """
+        if diff_id == EMPTY_LAYER:
+            return EMPTY
+        with self._lock:
+            if origin in self._refused:
+                return None
+        chain = self.chain((*below, diff_id))
+        if chain is None:
+            return None
+        layer = LayerId("import-" + hex_of(chain))
+        stack = tuple(name for name in below if name != EMPTY)
+        now = self._store.now()
+        record = LayerRecord(layer, "built", diff_id, (descriptor,), origin, None, 0, now, now, note, stack_digest(stack))
+        if not self.hold(stack):
+            return None
+        with self._store.index.database.transaction():
+            if not self._table.add(record, parents=self._parents(stack)):
+                self._table.add_blob(layer, descriptor)
+                self._table.set_origin(layer, origin)
+        return layer if self.hold((layer,)) else None
+
+    def chain(self, ids: Sequence[LayerId | DiffID]) -> ChainID | None:
+        """The ChainID of a stack of layers (or DiffIDs), lowest first; "" for none; None when one was never packed."""
+        diff_ids: list[DiffID] = []
+        for name in ids:
+            diff_id = DiffID(name) if name.startswith("sha256:") else self._diff_id(LayerId(name))
+            if diff_id is None:
+                return None
+            diff_ids.append(diff_id)
+        return chain_ids(diff_ids)[-1] if diff_ids else ChainID("")
+
+    def refuse_origin(self, layer: LayerId) -> str:
+        """This imported layer cannot be had: in this process its origin gives no more layers, and `hold` says of those
+        that are only there that they are gone. Returns the origin.
+        """
+        origin = self.record(layer).origin or ""
+        away = [
+            record.id
+            for record in self._table.all()
+            if record.kind == "built" and record.origin == origin and not any(self._store.blobs.has(blob.digest) for blob in record.blobs)
+        ]
+        with self._lock:
+            self._refused.add(origin)
+            self._lost.update(away, (layer,))
+            self._held.difference_update(self._lost)
+        return origin
+
     def record(self, layer: LayerId) -> LayerRecord:
         """NotFoundError when it was collected or never there."""
         found = self._table.get(layer)
@@ -94,6 +149,8 @@ class Layers:
         A cache record speaks of layers that may have been collected since it was read: hold first, then believe.
         """
         with self._lock:
+            if any(layer in self._lost for layer in ids):
+                return False
             wanted = [layer for layer in ids if layer not in self._held and layer != EMPTY]
         if not wanted:
             return True
@@ -204,6 +261,17 @@ class Layers:
         self.close()
 
     # Rows
+
+    def _diff_id(self, layer: LayerId) -> DiffID | None:
+        with self._lock:
+            known = self._diff_ids.get(layer)
+        if known is None:
+            record = self._table.get(layer)
+            known = record.diff_id if record is not None else None
+            if known is not None:
+                with self._lock:
+                    self._diff_ids[layer] = known
+        return known
 
     def place(self, layer: LayerId, directory: str, size: int, insert: Callable[[str], bool]) -> str | None:
         """Moves a finished directory to its final name and makes its row in one transaction; None when `insert` declines.

@@ -64,7 +64,7 @@ class Packer:
 
     def sound(self, record: LayerRecord) -> bool:
         """Whether the directory of a step's layer still packs to the DiffID it had; True when that cannot be told."""
-        if record.kind != "built" or record.dir is None or record.diff_id is None:
+        if not _packed_here(record) or record.dir is None or record.diff_id is None:
             return True
         from builder.fs.pack import pack
         from builder.fs.scan import layer_entries
@@ -100,8 +100,8 @@ class Packer:
         return next(iter(fitting if force else fitting + usable), None)
 
     def _make(self, record: LayerRecord, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
-        # A base layer's directory has lost how its tar was written (order, long names), so only its blob will do.
-        if record.id == EMPTY or (record.dir is not None and record.kind == "built"):
+        # The directory of a layer from elsewhere has lost how its tar was written (order, long names): only its blob will do.
+        if record.id == EMPTY or (record.dir is not None and _packed_here(record)):
             return self._pack(record, compression, level)
         return self._repack(record, compression, level)
 
@@ -128,3 +128,8 @@ class Packer:
             reader.drain()
             digest, size = writer.commit(packed.digest)
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
+
+
+def _packed_here(record: LayerRecord) -> bool:
+    """Whether the layer's tar is ours: not a base image's, nor one that another machine's cache gave."""
+    return record.kind == "built" and record.origin is None

@@ -35,6 +35,14 @@ class BlobFetcher(Protocol):
         ...
 
 
+class LayerLost(NotFoundError):
+    """A layer that another machine's cache promised cannot be had: what it stood for has to be made here after all."""
+
+    def __init__(self, layer: LayerId, message: str) -> None:
+        super().__init__("cached-layer-lost", message, help="build again; the step runs then")
+        self.layer = layer
+
+
 class NoFetcher:
     """Fetches nothing: what is not in the store is missing."""
 
@@ -122,16 +130,21 @@ class Unpacker:
             except CorruptionError:
                 if record.origin is None:
                     raise
-                # A blob torn or changed on our disk: its origin still has the right bytes.
-                self._store.blobs.delete(descriptor.digest)
+            # A blob torn or changed on our disk: its origin still has the right bytes.
+            self._store.blobs.delete(descriptor.digest)
+            try:
                 return self._unpack(record, self._descriptor(record), lower)
+            except CorruptionError as error:
+                if record.kind == "built":
+                    raise LayerLost(record.id, error.message) from error
+                raise
 
     def _descriptor(self, record: LayerRecord) -> Descriptor:
         """One packed form that is in the store now; a step's layer that has none is forgotten, for the next build to make anew."""
         try:
             return fetched(self._store, self._fetch, record)
         except NotFoundError:
-            if record.kind == "built":
+            if record.kind == "built" and record.origin is None:
                 self._store.index.layers.delete_with_descendants(record.id)
             raise
 

@@ -15,7 +15,7 @@ from builder.snapshot.layers import LayerId
 from builder.solver.pins import SOURCES
 from builder.solver.results import RootResult, stacked
 
-Lookup = Callable[[CacheKey], CacheRecord | None]
+Lookup = Callable[[CacheKey, RootResult], CacheRecord | None]
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -74,8 +74,8 @@ def _known(
         return merged(below, hits.get(vertex.inputs[1]))
     if ignored(vertex.id):
         return None
-    record = lookup(keys[vertex.id])
-    if record is None or record.base != below.id:
+    record = lookup(keys[vertex.id], below)
+    if record is None:
         return None
     return stacked(below, LayerId(record.layer) if record.layer else None, record.created, True)
 

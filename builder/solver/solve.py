@@ -44,6 +44,7 @@ class Solution(msgspec.Struct, frozen=True):
     target: RootResult
     ran: int
     cached: int
+    keys: Mapping[VertexID, CacheKey] = {}
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -115,7 +116,7 @@ class Solver:
             self._run_all(misses)
         roots = {name: result for name, result in self._results.items() if isinstance(result, RootResult)}
         cached = sum(root.cached for root in roots.values())
-        return Solution(roots, roots[target], self._ran, cached)
+        return Solution(roots, roots[target], self._ran, cached, self._keys)
 
     # -- scheduling -------------------------------------------------------------------------------------
 
@@ -195,14 +196,16 @@ class Solver:
         read = tuple(self._runner.read_digest(vertex, index, inputs[index]) for index in range(1, len(inputs)))
         self._reads[vertex.id] = read
         key = content_key(vertex.operation, (below.id,), read)
-        record = None if label.ignore_cache else self._source.lookup(key)
-        if record is not None and record.base == below.id:
+        # The second key leaves the root out: another machine knows its layers by other ids, but compares the root itself.
+        portable = content_key(vertex.operation, (), read)
+        record = None if label.ignore_cache else self._source.lookup(key, below) or self._source.lookup(portable, below)
+        if record is not None:
             self._sink.save(self._keys[vertex.id], record)
             self._listener.on_event(StepCached(time=self._clock.now_ns(), vertex=vertex.id))
             return stacked(below, LayerId(record.layer) if record.layer else None, record.created, True)
         outcome = self._runner.run(vertex, inputs, self._control(vertex, label))
         ended = self._clock.now_ns()
-        record = CacheRecord(outcome.layer, below.id, self._clock.timestamp(), ended - started)
+        record = CacheRecord(outcome.layer, below.id, self._clock.timestamp(), ended - started, (portable,))
         if outcome.settled:
             self._sink.save(key, record)
             self._sink.save(self._keys[vertex.id], record)

@@ -83,6 +83,13 @@ class LayerTable:
         """The layers that pack to this tar."""
         return tuple(LayerId(row[0]) for row in self._database.rows("SELECT id FROM layers WHERE diff_id = ? ORDER BY id", (diff_id,)))
 
+    def imported(self, digest: Digest) -> LayerId | None:
+        """A step's layer from another machine that this blob is a form of."""
+        row = self._database.row(
+            "SELECT id FROM layers JOIN layer_blobs ON layer_id = id WHERE digest = ? AND kind = 'built' AND origin IS NOT NULL", (digest,)
+        )
+        return None if row is None else LayerId(row[0])
+
     def add(self, record: LayerRecord, *, parents: Iterable[LayerId] = (), boot: str | None = None) -> bool:
         """Inserts; False and nothing changed when the id is there already. IntegrityError when a parent is gone."""
         with self._database.transaction():

@@ -17,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -176,9 +176,15 @@ def closure(blobs: BlobSource, descriptor: Descriptor, depth: int = 0) -> Iterat
 def write_layout(path: Path, entries: Iterable[Descriptor], blobs: BlobSource) -> None:
     """Add images to a layout, made if need be; an entry of the same name takes the place of the one before."""
     entries = tuple(entries)
+    update_layout(path, lambda old: entries, blobs)
+
+
+def update_layout(path: Path, make: Callable[[Layout | None], Iterable[Descriptor]], blobs: BlobSource) -> None:
+    """As `write_layout`, the entries made from what is there (None: nothing yet) while no other writer can change it."""
     try:
         with guard_space(path), _exclusive(path):
             present: set[Digest] = set()
+            entries = tuple(make(_existing(path)))
             for entry in entries:
                 for descriptor in closure(blobs, entry):
                     if descriptor.digest not in present:
@@ -191,12 +197,19 @@ def write_layout(path: Path, entries: Iterable[Descriptor], blobs: BlobSource) -
         raise LayerwrightError("output-unwritable", f"the OCI layout {path} cannot be written: {error.strerror} ({where})") from error
 
 
+def _existing(path: Path) -> Layout | None:
+    try:
+        return Layout.at(path)
+    except NotFoundError:
+        return None
+
+
 def _kept(path: Path, entries: tuple[Descriptor, ...]) -> list[Descriptor]:
     """What the index had and has still: all but what is written again under the same name, or nameless."""
-    try:
-        old = Layout.at(path).index.manifests
-    except NotFoundError:
+    layout = _existing(path)
+    if layout is None:
         return []
+    old = layout.index.manifests
     new = {(name_key(entry) or entry.digest) for entry in entries}
     return [descriptor for descriptor in old if (name_key(descriptor) or descriptor.digest) not in new]
 
