@@ -35,6 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("dockerd"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How often each named exception of the differential suite let a difference pass."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, count in getattr(report, "user_properties", ()):
+            if name.startswith("exception:"):
+                counts[name.removeprefix("exception:")] += int(str(count))
+    if counts:
+        terminalreporter.section("differences let pass, by named exception")
+        for name, number in sorted(counts.items()):
+            terminalreporter.write_line(f"{number:5}  {name}")
+        terminalreporter.write_line(f"{sum(counts.values()):5}  in all, under {len(counts)} names")
+
+
 @pytest.fixture(scope="session")
 def oracles() -> Path:
     """The folder of other projects' test data; skips where it is absent."""
