@@ -69,7 +69,8 @@ class Draft:
         self._work += 1
         work = self._directory / f"work{self._work}"  # overlayfs wants it empty, and a killed mount leaves things in it
         work.mkdir(0o700)
-        return Overlay(self._lowers, self.upper, str(work))
+        # A step's fsync buys nothing: what it made is believed after a power loss only once the store has been flushed.
+        return Overlay(self._lowers, self.upper, str(work), volatile=True)
 
     def commit(self, note: str = "") -> LayerId:
         """Makes the layer, atomically; EMPTY when nothing changed. The draft is used up."""
