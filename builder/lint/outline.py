@@ -5,7 +5,7 @@ The JSON is that of BuildKit's `frontend.outline` and `frontend.targets` results
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -13,7 +13,7 @@ from builder.frontend.stages import split_stages
 from builder.lint.facts import LintFacts
 from builder.lint.options import is_check_comment
 from builder.lint.report import Location, encode, location, source_bytes
-from builder.lint.view import StageView, View, expanded, look
+from builder.lint.view import Environment, StageView, View, expanded, look
 from grammar.mounts import FlagError, MountSpec, parse_mount
 from grammar.nodes import AnyInstruction, Arg, Copy, Dockerfile, Pair, Run
 
@@ -167,12 +167,11 @@ def _needed(view: View, index: int) -> list[StageView]:
     return [view.stages[number] for number in sorted(seen)]
 
 
-def _take_args(args: dict[str, ArgRow], node: Arg, env: Iterable[tuple[str, str]] | object) -> None:
-    values = dict(env) if isinstance(env, dict) else {}
+def _take_args(args: dict[str, ArgRow], node: Arg, env: Environment) -> None:
     for pair in node.pairs:
         known = args.get(pair.key.text)
         description = _description(node, pair.key.text) or (known.description if known else "")
-        value = values.get(pair.key.text, known.value if known else "")
+        value = env.get(pair.key.text, known.value if known else "")
         args[pair.key.text] = ArgRow(pair.key.text, description, value, location(node.span.line))
 
 
@@ -194,9 +193,9 @@ def _default(pair: Pair, env: dict[str, str], view: View) -> str | None:
     return made.text if made is not None else None
 
 
-def _mounts(node: AnyInstruction, env: object, escape: str) -> Iterator[tuple[MountSpec, int]]:
+def _mounts(node: AnyInstruction, env: Environment, escape: str) -> Iterator[tuple[MountSpec, int]]:
     for word in node.mounts if isinstance(node, Run) else ():
-        made = expanded(word.text, dict(env) if isinstance(env, dict) else {}, escape)
+        made = expanded(word.text, env, escape)
         try:
             if made is not None:
                 yield parse_mount(made.text), node.span.line
