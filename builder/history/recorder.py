@@ -1,0 +1,101 @@
+"""Listens to a build: when each step began and ended and how, and its whole log in a file of its own.
+
+A step's number is its place among those that began, as the plain view counts. A log that cannot be written
+(a full disk) is given up; the build goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from builder.history.record import Outcome
+from builder.progress.events import Event, StepCached, StepFinished, StepLog, StepStarted
+from builder.store.buildfiles import log_path
+from runtime.spec import Usage
+
+
+class Heard(msgspec.Struct):
+    """What became of one vertex."""
+
+    number: int
+    started_ns: int
+    outcome: Outcome = "waiting"
+    duration_ns: int = 0
+    usage: Usage | None = None
+    error: str | None = None
+    logged: bool = False
+
+
+class Recorder:
+    """A listener; safe to be called from several threads."""
+
+    def __init__(self, root: Path, build: str) -> None:
+        self._root = root
+        self._build = build
+        self._lock = threading.Lock()
+        self._logs: dict[str, BinaryIO | None] = {}
+        self.heard: dict[str, Heard] = {}
+
+    def on_event(self, event: Event) -> None:
+        """Takes note of what happens to steps."""
+        match event:
+            case StepStarted():
+                with self._lock:
+                    self.heard[event.vertex] = Heard(len(self.heard) + 1, event.time)
+            case StepCached():
+                self.heard[event.vertex].outcome = "cached"
+            case StepLog():
+                self._write(event)
+            case StepFinished():
+                self._finish(event)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Ends all logs; idempotent."""
+        for name in tuple(self._logs):
+            self._end_log(name)
+
+    def _finish(self, event: StepFinished) -> None:
+        step = self.heard[event.vertex]
+        step.outcome = "cancelled" if event.cancelled else "failed" if event.error is not None else "ran"
+        step.duration_ns, step.usage, step.error = event.duration_ns, event.usage, event.error
+        self._end_log(event.vertex)
+
+    def _write(self, event: StepLog) -> None:
+        """Events of one vertex come one at a time, so only the table of logs needs the lock."""
+        if event.vertex not in self._logs:
+            self._begin_log(event.vertex)
+        log = self._logs[event.vertex]
+        if log is not None:
+            try:
+                log.write(event.data)
+            except OSError:
+                self._end_log(event.vertex)
+                self._logs[event.vertex] = None
+
+    def _begin_log(self, vertex: str) -> None:
+        step = self.heard[vertex]
+        path = log_path(self._root, self._build, step.number)
+        log: BinaryIO | None
+        try:
+            path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            log = path.open("wb")
+        except OSError:
+            log = None
+        with self._lock:
+            self._logs[vertex] = log
+        step.logged = log is not None
+
+    def _end_log(self, vertex: str) -> None:
+        with self._lock:
+            log = self._logs.pop(vertex, None)
+        if log is not None:
+            try:
+                log.close()
+            except OSError:
+                self.heard[vertex].error = self.heard[vertex].error or None
