@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from builder.errors import BuildCancelled, LayerwrightError
 from builder.oci.manifest import Descriptor
-from builder.snapshot.layers import Layers
+from builder.snapshot.layers import LayerLost, Layers
 from builder.store.store import Store
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from builder.registry.settings import Settings
     from builder.registry.transfer import Control
     from runtime.sandbox import Sandbox
+
+
+LAYOUT_ORIGIN = "layout:"
+"""Before the path of an OCI layout, where a layer's origin is a directory and not a registry."""
 
 
 class WorkshopSettings(msgspec.Struct, frozen=True):
@@ -83,8 +88,21 @@ class Workshop:
             return self._sandbox
 
     def fetch(self, descriptor: Descriptor, origin: str) -> None:
-        """Bring a layer's blob into the store (BlobFetcher)."""
-        self.registry().fetch(descriptor, origin)
+        """Bring a layer's blob into the store (BlobFetcher); LayerLost for one that an imported cache promised in vain."""
+        try:
+            if origin.startswith(LAYOUT_ORIGIN):
+                from builder.store.layout import Layout, copy_blob
+
+                copy_blob(Layout.at(Path(origin.removeprefix(LAYOUT_ORIGIN))), descriptor, self.store.blobs)
+            else:
+                self.registry().fetch(descriptor, origin)
+        except BuildCancelled:
+            raise
+        except LayerwrightError as error:
+            layer = self.store.index.layers.imported(descriptor.digest) if error.code != "disk-full" else None
+            if layer is None:
+                raise
+            raise LayerLost(layer, error.message) from error
 
 
 def _allow_many_files() -> None:

@@ -7,6 +7,7 @@ a step without a layer has the time of the nearest earlier one, or of the first 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,12 +33,20 @@ from builder.solver.results import RootResult
 from builder.solver.solve import Solution, format_time
 from builder.store.blobs import BlobStore
 
+if TYPE_CHECKING:
+    from builder.image.findings import Look
+
 COMMENT = "buildkit.dockerfile.v0"
 """Kept as BuildKit writes it: tools tell by it how to read created_by."""
 
 
-def assemble(plan: BuildPlan, solution: Solution, layers: Layers, blobs: BlobStore, options: ImageOptions) -> Image:
-    """The image of one platform; its config and manifest are in `blobs`, its layers packed or known by origin."""
+def assemble(
+    plan: BuildPlan, solution: Solution, layers: Layers, blobs: BlobStore, options: ImageOptions, look: Look | None = None
+) -> Image:
+    """The image of one platform; its config and manifest are in `blobs`, its layers packed or known by origin.
+
+    `look` finds this machine's cache records, for an inline cache.
+    """
     ids = _clamped(plan, solution.target, layers, options)
     descriptors = tuple(_descriptor(layers, layer, options) for layer in ids)
     diff_ids = tuple(diff_id for layer in ids if (diff_id := layers.record(layer).diff_id) is not None)
@@ -48,7 +57,13 @@ def assemble(plan: BuildPlan, solution: Solution, layers: Layers, blobs: BlobSto
         rootfs=RootFS(diff_ids=diff_ids),
         history=history,
     )
-    return write_image(config, descriptors, plan.platform, ids, blobs, options)
+    extra: dict[str, bytes] = {}
+    if options.inline_cache and look is not None:
+        from builder.cache.artifact import INLINE_KEY
+        from builder.image.findings import inline_cache
+
+        extra[INLINE_KEY] = inline_cache(plan, solution, ids, descriptors, look, layers)
+    return write_image(config, descriptors, plan.platform, ids, blobs, options, extra)
 
 
 def write_image(
@@ -58,9 +73,10 @@ def write_image(
     ids: tuple[LayerId, ...],
     blobs: BlobStore,
     options: ImageOptions,
+    extra: Mapping[str, bytes] | None = None,
 ) -> Image:
-    """Encode config and manifest and put both into `blobs`."""
-    config_raw = encode_config(config)
+    """Encode config (with `extra` keys) and manifest and put both into `blobs`."""
+    config_raw = encode_config(config, extra)
     config_descriptor = describe(config_raw, OCI_CONFIG if options.oci_media_types else DOCKER_CONFIG)
     manifest = Manifest(
         config_descriptor,

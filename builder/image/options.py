@@ -25,6 +25,7 @@ class ImageOptions(msgspec.Struct, frozen=True):
     """Each with the meaning BuildKit gives the option of that name (reference 1.10).
 
     `level` None: the default of the compression. `epoch` in seconds: SOURCE_DATE_EPOCH of this output.
+    `inline_cache`: the config holds the cache of the image's own steps.
     """
 
     compression: Compression = "gzip"
@@ -34,3 +35,4 @@ class ImageOptions(msgspec.Struct, frozen=True):
     rewrite_timestamp: bool = False
     epoch: int | None = None
     annotations: tuple[Annotation, ...] = ()
+    inline_cache: bool = False

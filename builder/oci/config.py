@@ -5,6 +5,8 @@ OCI image-spec v1.1 config.md, with Docker's further fields (Healthcheck, OnBuil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from builder.errors import CorruptionError
@@ -82,9 +84,13 @@ class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename={"os_v
         return normalize(Platform(self.architecture, self.os, self.os_version, self.os_features or (), self.variant))
 
 
-def encode_config(config: ImageConfig) -> bytes:
-    """The bytes we write: keys sorted on top and in maps, as Go sorts them; `config`, `rootfs` and `history` always there."""
+def encode_config(config: ImageConfig, extra: Mapping[str, bytes] | None = None) -> bytes:
+    """The bytes we write: keys sorted on top and in maps, as Go sorts them; `config`, `rootfs` and `history` always there.
+
+    `extra` are further keys on top, each with its value as JSON.
+    """
     fields = msgspec.to_builtins(config)
+    fields.update((key, msgspec.Raw(value)) for key, value in (extra or {}).items())
     run = fields.setdefault("config", {})
     run.update({name: dict(sorted(run[name].items())) for name in ("ExposedPorts", "Volumes", "Labels") if name in run})
     fields["history"] = msgspec.to_builtins(config.history or ())

@@ -90,6 +90,11 @@ class LayerTable:
         )
         return None if row is None else LayerId(row[0])
 
+    def origin(self, layer: LayerId) -> str | None:
+        """Where a layer's blobs can be had, None when only here."""
+        row = self._database.row("SELECT origin FROM layers WHERE id = ?", (layer,))
+        return None if row is None else row[0]
+
     def add(self, record: LayerRecord, *, parents: Iterable[LayerId] = (), boot: str | None = None) -> bool:
         """Inserts; False and nothing changed when the id is there already. IntegrityError when a parent is gone."""
         with self._database.transaction():

@@ -28,7 +28,7 @@ from builder.errors import CorruptionError, LayerwrightError, NotFoundError
 from builder.oci.digest import Digest, hex_of, parse_digest
 from builder.oci.manifest import MAX_MANIFEST, Descriptor, Index, Manifest, decode, encode
 from builder.oci.media import INDEXES, MANIFESTS
-from builder.store.blobs import CHUNK, VerifiedReader, missing_blob
+from builder.store.blobs import CHUNK, BlobStore, VerifiedReader, missing_blob
 from builder.store.space import guard_space
 from grammar.diagnostics import suggest
 
@@ -157,6 +157,16 @@ def read_blob(blobs: BlobSource, digest: Digest, limit: int) -> bytes:
             if len(data) > limit:
                 raise CorruptionError("blob-too-large", f"blob {digest} has more than the {limit} bytes it may have")
     return bytes(data)
+
+
+def copy_blob(layout: Layout, descriptor: Descriptor, blobs: BlobStore) -> None:
+    """A blob of a layout into a store; CorruptionError for other bytes than the descriptor's."""
+    if layout.size(descriptor.digest) != descriptor.size:
+        raise NotFoundError("blob-missing", f"{layout.path} has no whole blob {descriptor.digest}")
+    with layout.open(descriptor.digest) as reader, blobs.writer() as writer:
+        while chunk := reader.read(CHUNK):
+            writer.write(chunk)
+        writer.commit(descriptor.digest)
 
 
 def closure(blobs: BlobSource, descriptor: Descriptor, depth: int = 0) -> Iterator[Descriptor]:
