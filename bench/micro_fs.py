@@ -18,12 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from builder.fs.contenthash import tree_digest
 from builder.fs.diff import changes
 from builder.fs.pack import pack
 from builder.fs.scan import layer_entries
 from builder.fs.tarread import read_tar
-from builder.fs.tree import DirTree, EmptyTree, StackTree
+from builder.fs.tree import EmptyTree, StackTree
 from builder.fs.unpack import unpack
 
 FILES = 30_000
@@ -73,7 +72,6 @@ def main() -> None:
         timed("unpack (with removal before)", unpacked)
         timed("diff against nothing", lambda: changes(str(root), EmptyTree()))
         timed("diff against itself", lambda: changes(str(root), StackTree([str(root)], frozen=True)))
-        timed("content digest", lambda: tree_digest(DirTree(root)))
 
 
 if __name__ == "__main__":
