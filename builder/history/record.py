@@ -1,13 +1,14 @@
 """What is remembered of a build: who asked for what, and of each step what went into it and what became of it.
 
-A StoredBuild's data is msgpack of `BuildRecord`; its `steps` are zlib of msgpack of `StepRecord`s, so that a
-list of builds decodes none of them. Both carry `version`: a record of another one is passed over, never guessed at.
+A StoredBuild's data is msgpack of `BuildRecord`; its `steps` are msgpack of `StepRecord`s again, so that a list of
+builds decodes none of them, and zlib of that where it is long (the first byte tells: 0x78 begins no array).
+Records carry `version`: one of another version is passed over, never guessed at.
 Passwords in URLs are not kept, secrets are in no operation; values of ARG and ENV are (as in an image's history).
 """
 
 from __future__ import annotations
 
-import zlib
+from functools import cache
 from typing import Literal
 
 import msgspec
@@ -18,6 +19,7 @@ from grammar.source import Span
 from runtime.spec import Usage
 
 VERSION = 1
+_COMPRESSED_FROM = 1 << 15
 
 StepKind = Literal["base", "step", "source", "part", "hidden"]
 """`part`: the piece of a context that a mount shows; `hidden`: a context, scratch, or the laying on of a --link."""
@@ -104,32 +106,44 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def pack_steps(steps: tuple[StepRecord, ...]) -> bytes:
     """The steps as a record keeps them."""
-    return zlib.compress(_steps_encoder.encode(steps), 1)
+    raw = msgspec.msgpack.encode(steps)
+    if len(raw) < _COMPRESSED_FROM:
+        return raw
+    import zlib  # its library costs an unchanged build 2 ms to load
+
+    return zlib.compress(raw, 1)
 
 
 def unpack_steps(record: BuildRecord) -> tuple[StepRecord, ...]:
     """The steps of a build; none where they are of another version."""
+    import zlib
+
     try:
-        return _steps_decoder.decode(zlib.decompress(record.steps))
+        raw = zlib.decompress(record.steps) if record.steps[:1] == b"\x78" else record.steps
+        return _steps_decoder().decode(raw)
     except (msgspec.MsgspecError, zlib.error):
         return ()
 
 
 def encode_build(record: BuildRecord) -> StoredBuild:
     """The row of a build."""
-    return StoredBuild(record.id, record.started_ns, _encoder.encode(record))
+    return StoredBuild(record.id, record.started_ns, msgspec.msgpack.encode(record))
 
 
 def decode_build(row: StoredBuild) -> BuildRecord | None:
     """The record of a row; None for one of another version."""
     try:
-        record = _decoder.decode(row.data)
+        record = _decoder().decode(row.data)
     except msgspec.MsgspecError:
         return None
     return record if record.version == VERSION else None
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(BuildRecord)
-_steps_encoder = msgspec.msgpack.Encoder()
-_steps_decoder = msgspec.msgpack.Decoder(tuple[StepRecord, ...])
+@cache
+def _decoder() -> msgspec.msgpack.Decoder[BuildRecord]:
+    return msgspec.msgpack.Decoder(BuildRecord)
+
+
+@cache
+def _steps_decoder() -> msgspec.msgpack.Decoder[tuple[StepRecord, ...]]:
+    return msgspec.msgpack.Decoder(tuple[StepRecord, ...])

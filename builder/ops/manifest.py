@@ -8,7 +8,6 @@ decided by a manifest: one that is lost makes an explanation less exact, and not
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -48,6 +47,8 @@ class Manifests(Protocol):
 
 def encode_manifest(rows: Iterable[ManifestRow]) -> bytes:
     """The bytes to keep."""
+    import zlib  # its library costs 2 ms to load, which a build that finds no new selection need not pay
+
     return zlib.compress(msgspec.msgpack.encode(list(rows)), 1)
 
 
@@ -55,6 +56,8 @@ def decode_manifest(data: bytes | None) -> tuple[ManifestRow, ...] | None:
     """The rows; None for what is absent or no manifest of this version."""
     if data is None:
         return None
+    import zlib
+
     try:
         return msgspec.msgpack.decode(zlib.decompress(data), type=tuple[ManifestRow, ...])
     except (msgspec.MsgspecError, zlib.error):
