@@ -15,6 +15,7 @@ from builder.cache.local import LocalCache
 from builder.context.statcache import FileDigests
 from builder.engine.bases import BaseImages
 from builder.engine.checks import Method, WarningCount, answer, check, facts_of, resolvable_bases, tell
+from builder.engine.chronicle import Chronicle
 from builder.engine.contexts import OpenedContexts, open_contexts
 from builder.engine.dockerfiles import parse_cached
 from builder.engine.outputs import Output, plan_outputs
@@ -34,6 +35,7 @@ from builder.oci.platform import Platform, host_platform, parse_platform
 from builder.ops.destination import Times
 from builder.ops.runner import Operations
 from builder.ops.secrets import GivenSecrets
+from builder.progress.broadcast import Broadcast
 from builder.progress.events import BuildFinished, Listener, Silent
 from builder.snapshot.layers import LayerId
 from builder.solver.solve import Clock, Solution, Solver, system_clock
@@ -41,6 +43,7 @@ from builder.store.due import is_due
 from grammar.nodes import Dockerfile
 
 if TYPE_CHECKING:
+    from builder.history.cause import Explanation
     from builder.ops.run import RunSteps
 
 
@@ -66,7 +69,7 @@ def run_build(
     cancel = cancel or threading.Event()
     try:
         with Workshop(settings) as shop:
-            outcome = _Build(request, shop, told, clock, cancel).run()
+            outcome = _recorded(request, shop, told, clock, cancel, started)
             if is_due(shop.store):
                 from builder.store.sweep import collect_when_due
 
@@ -80,6 +83,31 @@ def run_build(
     ended = clock.now_ns()
     told.on_event(BuildFinished(time=ended, duration_ns=ended - started, ran=outcome.ran, cached=outcome.cached, digest=outcome.digest))
     return outcome
+
+
+def _recorded(request: BuildRequest, shop: Workshop, told: Listener, clock: Clock, cancel: threading.Event, started: int) -> BuildOutcome:
+    """The build, its record saved however it ends."""
+    chronicle = Chronicle(shop.store, request, started)
+    try:
+        outcome = _Build(request, shop, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle).run()
+    except BaseException as error:
+        chronicle.close(clock.now_ns(), error)
+        raise
+    chronicle.close(clock.now_ns(), None, (outcome.digest, *(image.descriptor.digest for image in outcome.result.images)))
+    return outcome
+
+
+def foresee(request: BuildRequest, settings: WorkshopSettings) -> Explanation:
+    """What a build would find cached and what it would run, and why; nothing is run and nothing recorded."""
+    clock = system_clock(request.epoch)
+    with Workshop(settings) as shop:
+        chronicle = Chronicle(shop.store, request, clock.now_ns())
+        _Build(request, shop, Silent(), clock, threading.Event(), chronicle).probe()
+        steps = chronicle.steps()
+        record = chronicle.record(steps, clock.now_ns(), None)
+        from builder.history.explain import explain
+
+        return explain(record, steps, chronicle.history.earlier(record), chronicle.history.manifests, dry=True)
 
 
 def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, *, json: bool) -> tuple[str, int]:
@@ -101,12 +129,15 @@ def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, 
 class _Build:
     """One build, with everything open."""
 
-    def __init__(self, request: BuildRequest, shop: Workshop, listener: Listener, clock: Clock, cancel: threading.Event) -> None:
+    def __init__(
+        self, request: BuildRequest, shop: Workshop, listener: Listener, clock: Clock, cancel: threading.Event, chronicle: Chronicle
+    ) -> None:
         self._request = request
         self._shop = shop
         self._listener = WarningCount(listener)
         self._clock = clock
         self._cancel = cancel
+        self._chronicle = chronicle
         self._remote = _remote(request, shop, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
@@ -117,13 +148,28 @@ class _Build:
         for output in outputs:
             output.exporter(self._shop).check()
         with contextlib.ExitStack() as stack:
-            contexts = open_contexts(self._request, self._remote, stack)
-            dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
-            platforms = _platforms(self._request)
-            plans = [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms]
+            contexts, dockerfile, plans = self._plans(stack)
             self._check(dockerfile, plans[0], contexts)
             solutions = [self._solve(plan, contexts, outputs) for plan in plans]
             return self._finish(plans, solutions, outputs, dockerfile)
+
+    def probe(self) -> None:
+        """As far as a build goes without running anything; the chronicle has what was found."""
+        with contextlib.ExitStack() as stack:
+            contexts, _, plans = self._plans(stack)
+            for plan in plans:
+                self._solver(plan, contexts, ()).probe(plan.target)
+
+    def _plans(self, stack: contextlib.ExitStack) -> tuple[OpenedContexts, Dockerfile, list[BuildPlan]]:
+        contexts = open_contexts(self._request, self._remote, stack)
+        dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
+        platforms = _platforms(self._request)
+        self._chronicle.opened(contexts, tuple(map(str, platforms)))
+        return (
+            contexts,
+            dockerfile,
+            [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms],
+        )
 
     def _check(self, dockerfile: Dockerfile, plan: BuildPlan, contexts: OpenedContexts) -> None:
         facts = facts_of(plan, contexts, self._request.build_args, plan.stage_bases, plan.platform)
@@ -147,6 +193,9 @@ class _Build:
         )
 
     def _solve(self, plan: BuildPlan, contexts: OpenedContexts, outputs: tuple[Output, ...]) -> Solution:
+        return self._solver(plan, contexts, outputs).solve(plan.target)
+
+    def _solver(self, plan: BuildPlan, contexts: OpenedContexts, outputs: tuple[Output, ...]) -> Solver:
         shop = self._shop
         kept = plan.graph.chain(plan.target)
         packings = tuple(dict.fromkeys((output.options.compression, output.options.level) for output in outputs if output.packs_layers))
@@ -160,13 +209,23 @@ class _Build:
         epoch_ns = None if self._request.epoch is None else self._request.epoch * 10**9
         times = Times(time.time_ns(), epoch_ns)
         bases = {ChainID(chain_ids(base.diff_ids)[-1]): base for base in plan.bases}
-        operations = Operations(shop.layers, contexts.trees, bases, self._remote, cache(partial(self._steps, times)), self._digests, times)
+        operations = Operations(
+            shop.layers,
+            contexts.trees,
+            bases,
+            self._remote,
+            cache(partial(self._steps, times)),
+            self._digests,
+            times,
+            self._chronicle.history.manifests,
+        )
         records = LocalCache(shop.store, shop.layers)
         jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
         solver = Solver(
             plan.graph, operations, records, records, self._listener, self._clock, jobs=jobs, cancel=self._cancel, committed=pack
         )
-        return solver.solve(plan.target)
+        self._chronicle.solving(plan, solver, operations)
+        return solver
 
     def _steps(self, times: Times) -> RunSteps:
         """What runs RUN steps; loads the sandbox, so only for a build that has a step to run."""
@@ -206,7 +265,7 @@ class _Build:
         if last is None:
             raise LayerwrightError("no-output", "the build has no output")
         return BuildOutcome(
-            id=os.urandom(8).hex(),
+            id=self._chronicle.id,
             result=last,
             digest=last.descriptor.digest,
             config_digest=last.images[0].manifest.config.digest,

@@ -1,0 +1,101 @@
+"""A build's record as it comes about: what was asked, what the solvers knew, what was heard; saved however it ends."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from builder.engine.contexts import OpenedContexts
+from builder.engine.request import BuildRequest
+from builder.errors import BuildCancelled, LayerwrightError
+from builder.graph.giturl import without_passwords
+from builder.graph.plan import BuildPlan
+from builder.history.archive import History
+from builder.history.facts import step_records
+from builder.history.record import BuildRecord, BuildState, Request, StepRecord, pack_steps
+from builder.history.recorder import Recorder
+from builder.ops.protocol import OpRunner
+from builder.solver.solve import Solver
+from builder.store.store import Store
+
+
+class Chronicle:
+    """One build's; `recorder` is to be told all events."""
+
+    def __init__(self, store: Store, request: BuildRequest, started_ns: int) -> None:
+        self.id = os.urandom(8).hex()
+        self.recorder = Recorder(store.root, self.id)
+        self.history = History(store)
+        self._request = request
+        self._started_ns = started_ns
+        self._asked: Request | None = None
+        self._solved: list[tuple[BuildPlan, Solver, OpRunner]] = []
+
+    def opened(self, contexts: OpenedContexts, platforms: tuple[str, ...]) -> None:
+        """What is built is known; a build that ends before leaves no record."""
+        request = self._request
+        self._asked = Request(
+            context=_address(request.context),
+            dockerfile=_dockerfile(request, contexts.dockerfile_name),
+            target=request.target or "",
+            platforms=platforms,
+            tags=request.tags,
+            no_cache=request.no_cache,
+        )
+
+    def solving(self, plan: BuildPlan, solver: Solver, runner: OpRunner) -> None:
+        """A platform's plan is about to be solved."""
+        self._solved.append((plan, solver, runner))
+
+    def steps(self) -> tuple[StepRecord, ...]:
+        """The steps of all platforms, each vertex once."""
+        found: dict[str, StepRecord] = {}
+        for plan, solver, runner in self._solved:
+            for step in step_records(plan, solver.ledger, runner, self.recorder.heard):
+                found.setdefault(step.vertex, step)
+        return tuple(found.values())
+
+    def record(
+        self, steps: tuple[StepRecord, ...], ended_ns: int, error: BaseException | None, digests: tuple[str, ...] = ()
+    ) -> BuildRecord:
+        """The record as of now; `digests`: of the result, then of each image."""
+        assert self._asked is not None, "there is no record before the Dockerfile is open"
+        shown = [step for step in steps if step.kind == "step"]
+        return BuildRecord(
+            id=self.id,
+            request=self._asked,
+            started_ns=self._started_ns,
+            duration_ns=ended_ns - self._started_ns,
+            state=_state(error),
+            error=str(error) or type(error).__name__ if error is not None else "",
+            digest=digests[0] if digests else "",
+            images=digests[1:],
+            ran=sum(step.outcome == "ran" for step in shown),
+            cached=sum(step.outcome == "cached" for step in shown),
+            steps=pack_steps(steps),
+        )
+
+    def close(self, ended_ns: int, error: BaseException | None, digests: tuple[str, ...] = ()) -> None:
+        """Save it; a store that cannot take it (a full disk) fails no build."""
+        self.recorder.close()
+        if self._asked is None:
+            return
+        with suppress(LayerwrightError):
+            self.history.save(self.record(self.steps(), ended_ns, error, digests))
+
+
+def _state(error: BaseException | None) -> BuildState:
+    if error is None:
+        return "done"
+    return "cancelled" if isinstance(error, BuildCancelled | KeyboardInterrupt) else "failed"
+
+
+def _address(context: str) -> str:
+    return os.path.realpath(context) if os.path.isdir(context) else without_passwords(context)
+
+
+def _dockerfile(request: BuildRequest, name: str) -> str:
+    """An absolute path for one named by -f, else its name in the context."""
+    if request.dockerfile is None or request.dockerfile == "-":
+        return name
+    return os.path.realpath(request.dockerfile) if os.path.exists(request.dockerfile) else without_passwords(request.dockerfile)
