@@ -18,9 +18,11 @@ def make_request(options: dict[str, Any], env: Environment) -> BuildRequest:
     """The request that these options make; raises UsageError."""
     arguments = build_arguments(options["build_args"], env)
     epoch_text = arguments.get("SOURCE_DATE_EPOCH") or env.get("SOURCE_DATE_EPOCH")
-    epoch = parse_epoch(epoch_text)
-    if epoch is not None:
-        arguments.setdefault("SOURCE_DATE_EPOCH", str(epoch))
+    epoch: int | None = None
+    if epoch_text:
+        # A word that is no number names a context or a stage; the engine finds what time it stands for.
+        epoch = parse_epoch(epoch_text) if epoch_text[:1].isdigit() or epoch_text[:1] in "+-" else None
+        arguments["SOURCE_DATE_EPOCH"] = epoch_text
     allow = tuple(part for item in options["allow"] for part in item.split(",") if part)
     if options["network"] == "host":
         allow = (*allow, "network.host")

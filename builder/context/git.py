@@ -84,6 +84,20 @@ class GitCheckouts:
             shutil.rmtree(repository)
         return Fetched(DirTree(_subdirectory(source, work)), git_pin(source, commit))
 
+    def committed(self, source: GitSource, commit: str, directory: Path) -> int:
+        """When a commit was made, in seconds since 1970; `directory` is an empty one of the caller's."""
+        home, work = directory / "home", directory / "work"
+        for path in (home, work):
+            path.mkdir(mode=0o755)
+        remote, git = self._git(source, home)
+        repository, shown = directory / "repository", _shown(source)
+        git.run(f"git init for {shown}", "init", "--quiet", directory=work, git_dir=repository)
+        git.run(f"git remote of {shown}", "remote", "add", "--", "origin", remote, directory=work, git_dir=repository)
+        self._fetch_commit(git, source, commit, work, repository)
+        seconds = git.run(f"git log of {shown}", "log", "-1", "--format=%ct", commit, "--", directory=work, git_dir=repository)
+        shutil.rmtree(directory)
+        return int(seconds.strip())
+
     def _fetch_commit(self, git: Git, source: GitSource, commit: str, work: Path, repository: Path) -> None:
         """The commit alone; else, from a server that gives no single commits (dumb http, old ones), all branches and tags."""
         what = f"git fetch of {_shown(source)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from builder.errors import LayerwrightError
+from builder.errors import CorruptionError, LayerwrightError
 from builder.fs.compress import Readable, decompress
 from builder.fs.copytree import finish_file
 from builder.fs.entries import Entry
@@ -111,3 +111,15 @@ class _Resumed:
             return head + self._rest.read(size)
         head, self._head = self._head[:size], self._head[size:]
         return head
+
+
+def youngest_file(stream: Readable, limits: Limits = DEFAULT) -> int | None:
+    """The mtime in seconds of an archive's youngest regular file; None for what is no archive, or has no file."""
+    found: int | None = None
+    try:
+        for entry, _ in read_tar(decompress(stream, limits), limits, whiteouts=False):
+            if entry.kind == "file":
+                found = max(found or 0, entry.mtime_ns // 1_000_000_000)
+    except CorruptionError:
+        return None
+    return found

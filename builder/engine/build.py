@@ -17,10 +17,10 @@ from builder.engine.bases import BaseImages
 from builder.engine.checks import Method, WarningCount, answer, check, facts_of, resolvable_bases, tell
 from builder.engine.chronicle import Chronicle
 from builder.engine.contexts import OpenedContexts, open_contexts
-from builder.engine.dockerfiles import parse_cached
+from builder.engine.dockerfiles import has_global, parse_cached
 from builder.engine.outputs import Output, plan_outputs
 from builder.engine.remote import Remote
-from builder.engine.request import MIN_JOBS, BuildRequest
+from builder.engine.request import EPOCH, MIN_JOBS, BuildRequest
 from builder.engine.workshop import Workshop, WorkshopSettings
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.frontend.convert import convert
@@ -149,6 +149,7 @@ class _Build:
             output.exporter(self._shop).check()
         with contextlib.ExitStack() as stack:
             contexts, dockerfile, plans = self._plans(stack)
+            outputs = plan_outputs(self._request)
             self._check(dockerfile, plans[0], contexts)
             solutions = [self._solve(plan, contexts, outputs) for plan in plans]
             return self._finish(plans, solutions, outputs, dockerfile)
@@ -163,6 +164,7 @@ class _Build:
     def _plans(self, stack: contextlib.ExitStack) -> tuple[OpenedContexts, Dockerfile, list[BuildPlan]]:
         contexts = open_contexts(self._request, self._remote, stack)
         dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
+        self._date(dockerfile)
         platforms = _platforms(self._request)
         self._chronicle.opened(contexts, tuple(map(str, platforms)))
         return (
@@ -170,6 +172,14 @@ class _Build:
             dockerfile,
             [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms],
         )
+
+    def _date(self, dockerfile: Dockerfile) -> None:
+        """From here on the request's epoch is in seconds, whatever form it came in."""
+        if self._request.epoch is None and (EPOCH in self._request.build_args or has_global(dockerfile, EPOCH)):
+            from builder.engine.epoch import with_epoch
+
+            self._request = with_epoch(self._request, dockerfile, self._remote)
+            self._clock = system_clock(self._request.epoch)
 
     def _check(self, dockerfile: Dockerfile, plan: BuildPlan, contexts: OpenedContexts) -> None:
         facts = facts_of(plan, contexts, self._request.build_args, plan.stage_bases, plan.platform)

@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from builder.store.index import Index
-from grammar.nodes import Dockerfile
+from grammar.nodes import Arg, Dockerfile, From
 
 PARSED = 1
 """Raised with every change to the nodes or the grammar, so that an older parse is not believed."""
@@ -28,3 +28,13 @@ def parse_cached(text: bytes, name: str, index: Index) -> Dockerfile:
     parsed = parse(text, name)
     index.put_setting(key, msgspec.msgpack.encode(parsed))
     return parsed
+
+
+def has_global(dockerfile: Dockerfile, name: str) -> bool:
+    """Whether an ARG before the first FROM declares a name."""
+    for node in dockerfile.instructions:
+        if isinstance(node, From):
+            return False
+        if isinstance(node, Arg) and any(pair.key.text == name for pair in node.pairs):
+            return True
+    return False

@@ -88,11 +88,28 @@ class Remote:
                 found = self._fetched[source] = TreeInput(files.tree, files.pin)
             return found
 
-    def git_context(self, url: str) -> Tree:
-        """The files of a repository; `github.com/owner/repository` will do."""
+    def modified(self, source: RemoteSource) -> int | None:
+        """When a source was made, in seconds: a commit's time, Last-Modified, an archive's youngest file; None where nothing says."""
+        with self._one_at_a_time(source):
+            if isinstance(source, GitSource):
+                return self._git().committed(source, self._commit(source), self._scratch())
+            known = self._known_file(source)
+        if known.last_modified:
+            return known.mtime_ns // 10**9
+        from builder.context.tarball import youngest_file
+
+        with self._shop.store.blobs.open(known.digest) as reader:
+            return youngest_file(reader)
+
+    def git_source(self, url: str) -> GitSource:
+        """A context's URL as a source; `github.com/owner/repository` will do."""
         from builder.context.git import parse_bare
 
-        source = parse_git_url(parse_bare(url), lambda message: UsageError("bad-git-url", message, help="see `layerwright help contexts`"))
+        return parse_git_url(parse_bare(url), lambda message: UsageError("bad-git-url", message, help="see `layerwright help contexts`"))
+
+    def git_context(self, url: str) -> Tree:
+        """The files of a repository."""
+        source = self.git_source(url)
         return self.fetch(msgspec.structs.replace(source, keep_git_dir=source.keep_git_dir or self._keep_git_dir)).tree
 
     def http_context(self, url: str, stack: ExitStack, limit: int) -> Tree | bytes:

@@ -13,6 +13,7 @@ from runtime.spec import Resources
 
 DEFAULT_SHM = 64 << 20
 MIN_JOBS = 4
+EPOCH = "SOURCE_DATE_EPOCH"
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
