@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from builder.cli.build_scripts import refuse_attestations, spread_resources
 from builder.cli.settings import Environment, parse_epoch
 from builder.cli.values import build_arguments, parse_hosts, parse_pairs, parse_secrets, parse_size, parse_ssh
 from builder.engine.request import BuildRequest
@@ -16,6 +17,8 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 def make_request(options: dict[str, Any], env: Environment) -> BuildRequest:
     """The request that these options make; raises UsageError."""
+    refuse_attestations(options["provenance"], options["sbom"], options["attest"])
+    options = spread_resources(options)
     arguments = build_arguments(options["build_args"], env)
     epoch_text = arguments.get("SOURCE_DATE_EPOCH") or env.get("SOURCE_DATE_EPOCH")
     epoch: int | None = None
@@ -44,6 +47,8 @@ def make_request(options: dict[str, Any], env: Environment) -> BuildRequest:
         no_cache=options["no_cache"],
         no_cache_stages=tuple(part for item in options["no_cache_filter"] for part in item.split(",") if part),
         pull=options["pull"],
+        cache_from=tuple(options["cache_from"]),
+        cache_to=tuple(options["cache_to"]),
         network=options["network"],
         hosts=parse_hosts(options["hosts"]),
         shm_size=parse_size("--shm-size", options["shm_size"]),

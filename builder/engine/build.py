@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.cache.local import LocalCache
 from builder.context.statcache import FileDigests
 from builder.engine.bases import BaseImages
+from builder.engine.caches import Caches, find_lost
 from builder.engine.checks import Method, WarningCount, answer, check, facts_of, resolvable_bases, tell
 from builder.engine.chronicle import Chronicle
 from builder.engine.contexts import OpenedContexts, open_contexts
 from builder.engine.dockerfiles import has_global, parse_cached
-from builder.engine.outputs import Output, plan_outputs
+from builder.engine.outputs import Output, plan_outputs, trusting
 from builder.engine.remote import Remote
 from builder.engine.request import EPOCH, MIN_JOBS, BuildRequest
 from builder.engine.workshop import Workshop, WorkshopSettings
@@ -37,7 +37,7 @@ from builder.ops.runner import Operations
 from builder.ops.secrets import GivenSecrets
 from builder.progress.broadcast import Broadcast
 from builder.progress.events import BuildFinished, Listener, Silent
-from builder.snapshot.layers import LayerId
+from builder.snapshot.layers import LayerId, LayerLost
 from builder.solver.solve import Clock, Solution, Solver, system_clock
 from builder.store.due import is_due
 from grammar.nodes import Dockerfile
@@ -68,7 +68,7 @@ def run_build(
     started = clock.now_ns()
     cancel = cancel or threading.Event()
     try:
-        with Workshop(settings) as shop:
+        with Workshop(trusting(settings, request)) as shop:
             outcome = _recorded(request, shop, told, clock, cancel, started)
             if is_due(shop.store):
                 from builder.store.sweep import collect_when_due
@@ -141,6 +141,7 @@ class _Build:
         self._remote = _remote(request, shop, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
+        self._caches = Caches(request, shop, listener, clock)
 
     def run(self) -> BuildOutcome:
         """All of it."""
@@ -151,8 +152,14 @@ class _Build:
             contexts, dockerfile, plans = self._plans(stack)
             outputs = plan_outputs(self._request)
             self._check(dockerfile, plans[0], contexts)
-            solutions = [self._solve(plan, contexts, outputs) for plan in plans]
-            return self._finish(plans, solutions, outputs, dockerfile)
+            while True:
+                try:
+                    solutions = [self._solve(plan, contexts, outputs) for plan in plans]
+                    return self._finish(plans, solutions, outputs, dockerfile)
+                except LayerLost as lost:
+                    # An imported cache broke its promise: everything once more without it. What ran is cached by now.
+                    self._caches.refuse(lost)
+                    self._cancel.clear()
 
     def probe(self) -> None:
         """As far as a build goes without running anything; the chronicle has what was found."""
@@ -211,10 +218,10 @@ class _Build:
         packings = tuple(dict.fromkeys((output.options.compression, output.options.level) for output in outputs if output.packs_layers))
 
         def pack(vertex: VertexID, layer: LayerId) -> None:
-            """Layers of the result are packed while later steps run; those of other stages never."""
-            if vertex in kept:
-                for compression, level in packings:
-                    shop.layers.pack_in_background(layer, compression, level)
+            """Layers of the result, and those an exported cache wants, are packed while later steps run; others never."""
+            wanted = packings if vertex in kept else ()
+            for compression, level in dict.fromkeys((*wanted, *self._caches.packings(vertex in kept))):
+                shop.layers.pack_in_background(layer, compression, level)
 
         epoch_ns = None if self._request.epoch is None else self._request.epoch * 10**9
         times = Times(time.time_ns(), epoch_ns)
@@ -229,10 +236,17 @@ class _Build:
             times,
             self._chronicle.history.manifests,
         )
-        records = LocalCache(shop.store, shop.layers)
         jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
         solver = Solver(
-            plan.graph, operations, records, records, self._listener, self._clock, jobs=jobs, cancel=self._cancel, committed=pack
+            plan.graph,
+            operations,
+            self._caches.source,
+            self._caches.local,
+            self._listener,
+            self._clock,
+            jobs=jobs,
+            cancel=self._cancel,
+            committed=pack,
         )
         self._chronicle.solving(plan, solver, operations)
         return solver
@@ -260,7 +274,7 @@ class _Build:
         def result_for(options: ImageOptions) -> BuildResult:
             if options not in results:
                 images = tuple(
-                    assemble(plan, solution, shop.layers, shop.store.blobs, options)
+                    assemble(plan, solution, shop.layers, shop.store.blobs, options, self._caches.local.lookup)
                     for plan, solution in zip(plans, solutions, strict=True)
                 )
                 several = len(images) > 1 or self._request.build_args.get("BUILDKIT_MULTI_PLATFORM") == "1"
@@ -271,9 +285,10 @@ class _Build:
             self._listener.enforce()
         last: BuildResult | None = None
         for output in outputs:
-            last = output.write(shop, result_for(output.options), self._listener, self._clock)
+            last = self._write(output, result_for(output.options), solutions)
         if last is None:
             raise LayerwrightError("no-output", "the build has no output")
+        self._caches.export(plans, solutions, [place for output in outputs for place in output.pushed(result_for(output.options))])
         return BuildOutcome(
             id=self._chronicle.id,
             result=last,
@@ -283,6 +298,15 @@ class _Build:
             ran=sum(solution.ran for solution in solutions),
             cached=sum(solution.cached for solution in solutions),
         )
+
+    def _write(self, output: Output, result: BuildResult, solutions: list[Solution]) -> BuildResult:
+        try:
+            return output.write(self._shop, result, self._listener, self._clock)
+        except BuildCancelled:
+            raise
+        except LayerwrightError:
+            find_lost(self._shop, [layer for solution in solutions for layer in solution.target.layers])
+            raise
 
 
 def _platforms(request: BuildRequest) -> tuple[Platform, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import msgspec
 
+from builder.engine.caches import insecure_hosts, wants_inline
 from builder.engine.request import BuildRequest
-from builder.engine.workshop import Workshop
+from builder.engine.workshop import Workshop, WorkshopSettings
 from builder.errors import LayerwrightError, UsageError
 from builder.export.exporter import Exporter, Means
 from builder.export.parse import parse_annotation, parse_output
@@ -15,6 +17,7 @@ from builder.export.spec import OutputSpec
 from builder.export.table import make_exporter
 from builder.image.model import BuildResult
 from builder.image.options import ImageOptions
+from builder.oci.manifest import Descriptor
 from builder.oci.reference import Reference, parse_reference
 from builder.progress.events import ExportFinished, ExportStarted, Listener
 from builder.solver.solve import Clock, format_time
@@ -49,6 +52,12 @@ class Output(msgspec.Struct, frozen=True):
             engine=shop.docker_engine,
         )
         return make_exporter(self.spec, means)
+
+    def pushed(self, result: BuildResult) -> Iterator[tuple[Reference, Descriptor]]:
+        """The layers that this output has put into registries, and where."""
+        for name in self.names if self.spec.push else ():
+            for image in result.images:
+                yield from ((name, layer) for layer in image.manifest.layers)
 
     def write(self, shop: Workshop, result: BuildResult, listener: Listener, clock: Clock) -> BuildResult:
         """Export; the events tell what was written."""
@@ -86,6 +95,18 @@ def plan_outputs(request: BuildRequest) -> tuple[Output, ...]:
     return tuple(_output(spec, names, annotations, request) for spec in specs)
 
 
+def trusting(settings: WorkshopSettings, request: BuildRequest) -> WorkshopSettings:
+    """The settings with the registries that outputs and caches say may be spoken to without checked TLS."""
+    hosts = [*insecure_hosts(request)]
+    for spec in map(parse_output, request.outputs):
+        if spec.insecure:
+            hosts += [name.registry for name in spec.names or map(parse_reference, request.tags)]
+    if not hosts:
+        return settings
+    registry = msgspec.structs.replace(settings.registry, insecure=tuple(dict.fromkeys((*settings.registry.insecure, *hosts))))
+    return msgspec.structs.replace(settings, registry=registry)
+
+
 def _output(spec: OutputSpec, names: tuple[Reference, ...], annotations: tuple[object, ...], request: BuildRequest) -> Output:
     named = spec.names or names
     if spec.push and not named:
@@ -98,6 +119,7 @@ def _output(spec: OutputSpec, names: tuple[Reference, ...], annotations: tuple[o
         rewrite_timestamp=spec.rewrite_timestamp,
         epoch=spec.epoch if spec.epoch is not None else request.epoch,
         annotations=(*annotations, *spec.annotations),  # type: ignore[arg-type]
+        inline_cache=wants_inline(request),
     )
     return Output(spec, options, named, request)
 

@@ -20,7 +20,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One build. `context` is a directory, a URL, or `-` for a tar (or a Dockerfile) on `stdin`.
 
     `dockerfile` is a path (relative to the working directory), a URL, `-` for stdin, or None for Dockerfile in
-    the context. Platforms and outputs as written on the command line. `epoch` is SOURCE_DATE_EPOCH in seconds.
+    the context. Platforms, outputs and caches as written on the command line. `epoch` is SOURCE_DATE_EPOCH in seconds.
     Sizes in bytes; `hosts` are (name, address).
     """
 
@@ -36,6 +36,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     no_cache: bool = False
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     network: Network = "default"
     hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = DEFAULT_SHM
