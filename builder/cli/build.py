@@ -13,6 +13,7 @@ from builder.cli.settings import Environment, read_environment
 if TYPE_CHECKING:
     from builder.engine.build import BuildOutcome
     from builder.engine.request import BuildRequest
+    from builder.history.cause import Explanation
 
 EPILOG = """\b
 Examples:
@@ -82,6 +83,8 @@ Examples:
 @click.option("--attest", multiple=True, metavar="type=…,disabled=true", help="As --provenance.")
 @click.option("--builder", metavar="NAME", help="Accepted for scripts; there is one builder.")
 @click.option("-D", "--debug", is_flag=True, help="Accepted for scripts.")
+@click.option("--explain", is_flag=True, help="Afterwards tell of each step whether it was a hit, and for a miss what changed.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be a hit and what would run, and why; run nothing.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
 def build(**options: Any) -> int:
@@ -106,10 +109,23 @@ def execute(options: dict[str, Any], env: Environment) -> int:
 
         return call("check" if options["check"] else options["call"], request, options["root"], env)
     settings = workshop_settings(env, options["root"])
+    if options["dry_run"]:
+        from builder.cli.explaining import print_explanation
+        from builder.engine.build import foresee
+
+        print_explanation(foresee(request, settings))
+        return 0
     from builder.engine.build import run_build
 
-    with open_view(options, env) as view:
-        outcome = run_build(request, settings, view)
+    told: list[Explanation] = []
+    try:
+        with open_view(options, env) as view:
+            outcome = run_build(request, settings, view, explained=told.append if options["explain"] else None)
+    finally:
+        for explanation in told:
+            from builder.cli.explaining import print_explanation
+
+            print_explanation(explanation, err=True)
     _report(outcome, request, options)
     return 0
 

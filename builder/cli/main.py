@@ -12,8 +12,10 @@ from builder.cli.errors import run_command
 COMMANDS: dict[str, tuple[str, str]] = {
     "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
     "build": ("builder.cli.build", "Build an image from a Dockerfile."),
+    "builds": ("builder.cli.builds", "List the builds of the store, and the steps of one."),
     "doctor": ("builder.cli.doctor", "Show what this machine can do, and what to mend."),
     "du": ("builder.cli.du", "Show what the store takes of the disk."),
+    "explain": ("builder.cli.explain", "Explain why the steps of a build were hits or misses."),
     "fsck": ("builder.cli.fsck", "Check the store, and repair it."),
     "history": ("builder.cli.history", "Show the steps an image came from."),
     "images": ("builder.cli.images", "List the images of the store."),
@@ -21,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "load": ("builder.cli.load", "Bring the images of an archive into the store."),
     "login": ("builder.cli.login", "Log in to a registry."),
     "logout": ("builder.cli.logout", "Forget the login of a registry."),
+    "logs": ("builder.cli.logs", "Print what the steps of a build wrote."),
     "prune": ("builder.cli.prune", "Remove what no image and no running build needs."),
     "pull": ("builder.cli.pull", "Fetch images from their registries into the store."),
     "push": ("builder.cli.push", "Push an image of the store to its registry."),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from grammar.nodes import Dockerfile
 
 if TYPE_CHECKING:
     from builder.history.cause import Explanation
+    from builder.history.record import BuildRecord
     from builder.ops.run import RunSteps
 
 
@@ -60,16 +62,27 @@ class BuildOutcome(msgspec.Struct, frozen=True):
 
 
 def run_build(
-    request: BuildRequest, settings: WorkshopSettings, listener: Listener | None = None, cancel: threading.Event | None = None
+    request: BuildRequest,
+    settings: WorkshopSettings,
+    listener: Listener | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    explained: Callable[[Explanation], object] | None = None,
 ) -> BuildOutcome:
-    """Build, and write the outputs; raises LayerwrightError or DockerfileError. Events go to `listener`."""
+    """Build, and write the outputs; raises LayerwrightError or DockerfileError. Events go to `listener`.
+
+    `explained` is given the explanation of the build's hits and misses, also of one that fails.
+    """
     told = listener or Silent()
     clock = system_clock(request.epoch)
     started = clock.now_ns()
     cancel = cancel or threading.Event()
     try:
         with Workshop(trusting(settings, request)) as shop:
-            outcome = _recorded(request, shop, told, clock, cancel, started)
+            chronicle = Chronicle(shop.store, request, started)
+            with _recorded(chronicle, clock, explained):
+                outcome = _Build(request, shop, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle).run()
+                chronicle.made(outcome.digest, *(image.descriptor.digest for image in outcome.result.images))
             if is_due(shop.store):
                 from builder.store.sweep import collect_when_due
 
@@ -85,16 +98,25 @@ def run_build(
     return outcome
 
 
-def _recorded(request: BuildRequest, shop: Workshop, told: Listener, clock: Clock, cancel: threading.Event, started: int) -> BuildOutcome:
-    """The build, its record saved however it ends."""
-    chronicle = Chronicle(shop.store, request, started)
+@contextlib.contextmanager
+def _recorded(chronicle: Chronicle, clock: Clock, explained: Callable[[Explanation], object] | None) -> Iterator[None]:
+    """Saves the build's record, and explains it, however it ends."""
+    failure: BaseException | None = None
     try:
-        outcome = _Build(request, shop, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle).run()
+        yield
     except BaseException as error:
-        chronicle.close(clock.now_ns(), error)
+        failure = error
         raise
-    chronicle.close(clock.now_ns(), None, (outcome.digest, *(image.descriptor.digest for image in outcome.result.images)))
-    return outcome
+    finally:
+        record = chronicle.close(clock.now_ns(), failure)
+        if record is not None and explained is not None:
+            explained(_explained(chronicle, record, dry=False))
+
+
+def _explained(chronicle: Chronicle, record: BuildRecord, *, dry: bool) -> Explanation:
+    from builder.history.explain import explain
+
+    return explain(record, chronicle.steps(), chronicle.history.earlier(record), chronicle.history.manifests, dry=dry)
 
 
 def foresee(request: BuildRequest, settings: WorkshopSettings) -> Explanation:
@@ -103,11 +125,7 @@ def foresee(request: BuildRequest, settings: WorkshopSettings) -> Explanation:
     with Workshop(settings) as shop:
         chronicle = Chronicle(shop.store, request, clock.now_ns())
         _Build(request, shop, Silent(), clock, threading.Event(), chronicle).probe()
-        steps = chronicle.steps()
-        record = chronicle.record(steps, clock.now_ns(), None)
-        from builder.history.explain import explain
-
-        return explain(record, steps, chronicle.history.earlier(record), chronicle.history.manifests, dry=True)
+        return _explained(chronicle, chronicle.record(clock.now_ns(), None), dry=True)
 
 
 def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, *, json: bool) -> tuple[str, int]:

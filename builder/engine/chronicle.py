@@ -29,6 +29,7 @@ class Chronicle:
         self._request = request
         self._started_ns = started_ns
         self._asked: Request | None = None
+        self._digests: tuple[str, ...] = ()
         self._solved: list[tuple[BuildPlan, Solver, OpRunner]] = []
 
     def opened(self, contexts: OpenedContexts, platforms: tuple[str, ...]) -> None:
@@ -55,11 +56,14 @@ class Chronicle:
                 found.setdefault(step.vertex, step)
         return tuple(found.values())
 
-    def record(
-        self, steps: tuple[StepRecord, ...], ended_ns: int, error: BaseException | None, digests: tuple[str, ...] = ()
-    ) -> BuildRecord:
-        """The record as of now; `digests`: of the result, then of each image."""
+    def made(self, *digests: str) -> None:
+        """The digest of the result, then those of its images."""
+        self._digests = digests
+
+    def record(self, ended_ns: int, error: BaseException | None) -> BuildRecord:
+        """The record as of now."""
         assert self._asked is not None, "there is no record before the Dockerfile is open"
+        steps = self.steps()
         shown = [step for step in steps if step.kind == "step"]
         return BuildRecord(
             id=self.id,
@@ -68,20 +72,22 @@ class Chronicle:
             duration_ns=ended_ns - self._started_ns,
             state=_state(error),
             error=str(error) or type(error).__name__ if error is not None else "",
-            digest=digests[0] if digests else "",
-            images=digests[1:],
+            digest=self._digests[0] if self._digests else "",
+            images=self._digests[1:],
             ran=sum(step.outcome == "ran" for step in shown),
             cached=sum(step.outcome == "cached" for step in shown),
             steps=pack_steps(steps),
         )
 
-    def close(self, ended_ns: int, error: BaseException | None, digests: tuple[str, ...] = ()) -> None:
+    def close(self, ended_ns: int, error: BaseException | None) -> BuildRecord | None:
         """Save it; a store that cannot take it (a full disk) fails no build."""
         self.recorder.close()
         if self._asked is None:
-            return
+            return None
+        record = self.record(ended_ns, error)
         with suppress(LayerwrightError):
-            self.history.save(self.record(self.steps(), ended_ns, error, digests))
+            self.history.save(record)
+        return record
 
 
 def _state(error: BaseException | None) -> BuildState:

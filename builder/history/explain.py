@@ -48,6 +48,7 @@ class _Compared:
     def __init__(self, records: Iterable[BuildRecord], steps: Sequence[StepRecord]) -> None:
         self._records = iter(records)
         self._steps = steps
+        self._read: list[tuple[BuildRecord, Mapping[str, StepRecord]]] = []
         self._known: list[_Earlier] = []
 
     @property
@@ -57,14 +58,33 @@ class _Compared:
 
     def __iter__(self) -> Iterator[_Earlier]:
         for index in range(COMPARED):
-            while len(self._known) <= index:
-                record = next(self._records, None)
-                if record is None:
+            if len(self._known) <= index:
+                found = self._nth(index)
+                if found is None:
                     return
-                steps = unpack_steps(record)
-                if steps:
-                    self._known.append(_Earlier(record, {step.vertex: step for step in steps}, match_steps(self._steps, steps)))
+                record, steps = found
+                self._known.append(_Earlier(record, steps, match_steps(self._steps, tuple(steps.values()))))
             yield self._known[index]
+
+    def _nth(self, index: int) -> tuple[BuildRecord, Mapping[str, StepRecord]] | None:
+        while len(self._read) <= index:
+            record = next(self._records, None)
+            if record is None:
+                return None
+            steps = unpack_steps(record)
+            if steps:
+                self._read.append((record, {step.vertex: step for step in steps}))
+        return self._read[index]
+
+    def content(self, was: StepRecord, index: int) -> str:
+        """What a step read of an input, told by the build that ran it: a hit asks for no content."""
+        number = 0
+        while (found := self._nth(number)) is not None:
+            step = found[1].get(was.vertex)
+            if step is not None and step.key == was.key and index < len(step.inputs) and step.inputs[index].content:
+                return step.inputs[index].content
+            number += 1
+        return ""
 
     def of(self, vertex: str) -> tuple[_Earlier, StepRecord] | None:
         """The newest build that finished the step this one answers to, else the newest that knew it."""
@@ -108,8 +128,8 @@ class _Explainer:
         build, was = answer
         found.extend(operation_causes(step, was))
         found.extend(self._root_causes(step, was, build))
-        for given, taken in _pairs(step, was):
-            found.extend(self._input_causes(given, taken, build, step, was))
+        for index, (given, taken) in enumerate(zip(step.inputs[1:], was.inputs[1:], strict=False), 1):
+            found.extend(self._input_causes(given, taken, build, step, was, index))
         if not found:
             found.append(self._nothing_changed(step, was, build))
         return list(dict.fromkeys(found))
@@ -161,7 +181,9 @@ class _Explainer:
 
     # -- other inputs -----------------------------------------------------------------------------------
 
-    def _input_causes(self, given: InputRecord, taken: InputRecord, build: _Earlier, step: StepRecord, was: StepRecord) -> Iterator[Cause]:
+    def _input_causes(
+        self, given: InputRecord, taken: InputRecord, build: _Earlier, step: StepRecord, was: StepRecord, index: int
+    ) -> Iterator[Cause]:
         source, before = self._steps[given.vertex], build.steps.get(taken.vertex)
         if before is None or (given.digest == taken.digest and given.digest):
             return
@@ -175,23 +197,21 @@ class _Explainer:
             case _ if source.kind == "hidden" and not source.inputs:
                 yield self._files("files", _context(source), given.digest, taken.digest)
             case _:
-                yield from self._stage_causes(source, given, taken, step)
+                yield from self._stage_causes(source, given.content, taken.content or self._compared.content(was, index), step, index)
 
-    def _stage_causes(self, source: StepRecord, given: InputRecord, taken: InputRecord, step: StepRecord) -> Iterator[Cause]:
+    def _stage_causes(self, source: StepRecord, now: str, was: str, step: StepRecord, index: int) -> Iterator[Cause]:
         """What it takes of another stage: compared by content, once that was there."""
-        if given.content and taken.content:
-            if given.content != taken.content:
-                owner = isinstance(step.operation, CopyAction) and step.operation.owner_input is not None and given == step.inputs[-1]
-                title = f"who --chown means in stage {source.stage}" if owner else f"what it takes from stage {source.stage}"
-                yield self._files("stage", title, given.content, taken.content)
-        elif self._dry or not given.content:
-            yield Cause(
-                "stage-rebuilt",
-                f"stage {source.stage} is built again; a hit after all if what this takes of it comes out the same",
-                source.stage,
-            )
+        stage = source.stage or short(source.name)
+        if now and was:
+            if now != was:
+                owner = isinstance(step.operation, CopyAction) and step.operation.owner_input == index
+                title = f"who --chown means in stage {stage}" if owner else f"what it takes from stage {stage}"
+                yield self._files("stage", title, now, was)
+        elif self._dry or not now:
+            text = f"stage {stage} is built again; a hit after all if what this takes of it comes out the same"
+            yield Cause("stage-rebuilt", text, stage)
         else:
-            yield Cause("stage", f"stage {source.stage} was built again", source.stage)
+            yield Cause("stage", f"stage {stage} was built again", stage)
 
     def _files(self, sort: Literal["files", "stage"], title: str, now: str, was: str) -> Cause:
         after, before = decode_manifest(self._manifests.get(now)), decode_manifest(self._manifests.get(was))
@@ -225,11 +245,6 @@ class _Explainer:
 
 
 _ENDED = {"failed": "failed", "cancelled": "was cancelled", "waiting": "was never reached"}
-
-
-def _pairs(step: StepRecord, was: StepRecord) -> list[tuple[InputRecord, InputRecord]]:
-    """Inputs after the root, in order; what one of them has more is in its text too."""
-    return list(zip(step.inputs[1:], was.inputs[1:], strict=False))
 
 
 def _base_causes(now: StepRecord, was: StepRecord) -> Iterator[Cause]:

@@ -171,6 +171,10 @@ class Index:
             for row in self.database.rows("SELECT id, started_ns, data FROM builds ORDER BY started_ns DESC, id LIMIT ?", (limit,))
         ]
 
+    def build_times(self) -> dict[str, int]:
+        """When each build began, by id."""
+        return dict(self.database.rows("SELECT id, started_ns FROM builds"))
+
     def delete_builds(self, *, keep: int, before_ns: int) -> int:
         """Deletes those before the time that are not among the newest `keep`."""
         return self.database.execute(

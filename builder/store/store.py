@@ -7,6 +7,8 @@ On disk, mode 0700:
         blobs/sha256/<hex>  packed layers, configs, manifests (`blobs`)
         layers/<name>/      unpacked layers in overlay format (`builder.snapshot`)
         caches/             cache mounts (`cachemounts`)
+        builds/<id>/        whole logs of a build's steps (`buildfiles`)
+        manifests/          what selections of files held, for explanations (`buildfiles`)
         locks/              lock files of what must happen once (`locks`)
         work/<lease>/       what living processes work on (`leases`)
         reserve             1 MiB, given up first when the disk is full, so that prune can write (`sweep`)

@@ -18,6 +18,7 @@ import msgspec
 
 from builder.oci.digest import Digest
 from builder.store import leases
+from builder.store.buildfiles import sweep_build_files
 from builder.store.cachemounts import CacheMounts
 from builder.store.collect import DAY_NS, HOUR_NS, Item, Plan, Rule, default_rules, plan
 from builder.store.due import LAST, is_due
@@ -138,6 +139,7 @@ def tidy(store: Store) -> int:
     count += _remove_ownerless_mounts(store) + _remove_idle_locks(store.root / "locks")
     now = store.now()
     store.index.delete_builds(keep=KEPT_BUILDS, before_ns=now - KEPT_BUILDS_NS)
+    count += sweep_build_files(store.root, store.index.build_times(), now)
     store.index.delete_file_digests(now - _CACHED_NS)
     store.index.delete_records_unused(now - _CACHED_NS)
     return count
