@@ -56,6 +56,11 @@ class Directories:
                 return handle
         return self._walk(path)
 
+    @property
+    def root(self) -> Handle:
+        """The directory itself."""
+        return self._root
+
     def forget(self) -> None:
         """Drops what is remembered, after a directory was removed or replaced."""
         with self._lock:

@@ -11,9 +11,9 @@ from typing import Protocol
 from builder.fs.dirtree import DirTree
 from builder.fs.entries import Entry
 from builder.fs.memorytree import MemoryTree
-from builder.fs.stacktree import EmptyTree, StackTree
+from builder.fs.stacktree import EmptyTree, SharedLayers, StackTree
 
-__all__ = ["DirTree", "EmptyTree", "MemoryTree", "StackTree", "Tree", "below", "walk"]
+__all__ = ["DirTree", "EmptyTree", "MemoryTree", "SharedLayers", "StackTree", "Tree", "below", "walk"]
 
 
 class Tree(Protocol):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from builder.fs.tree import StackTree
+from builder.fs.tree import SharedLayers, StackTree
 from builder.snapshot.unpacking import like_root
 from builder.store.layertable import LayerId
 from builder.store.removal import remove_tree
@@ -34,7 +34,14 @@ class Draft:
     """One draft; a context manager that discards what was not committed. Used by one thread at a time."""
 
     def __init__(
-        self, directory: Path, lowers: tuple[str, ...], opaque_xattr: str, commit: Commit, copies: Copies | None, ids: tuple[LayerId, ...]
+        self,
+        directory: Path,
+        lowers: tuple[str, ...],
+        opaque_xattr: str,
+        commit: Commit,
+        copies: Copies | None,
+        ids: tuple[LayerId, ...],
+        shared: SharedLayers,
     ) -> None:
         self._directory = directory
         self._lowers = lowers
@@ -42,6 +49,7 @@ class Draft:
         self._commit = commit
         self._copies = copies
         self._ids = ids
+        self._shared = shared
         self._copy: Copy | None = None
         self._work = 0
         self.changed = False
@@ -51,13 +59,16 @@ class Draft:
         with guard_space(directory):
             os.mkdir(self.upper, 0o755)
             like_root(self.upper, lowers)
-        self.tree = StackTree((self.upper, *lowers), opaque_xattr)
+
+    @cached_property
+    def tree(self) -> StackTree:
         """The merged view, the draft's own changes included."""
+        return self.lower.under(self.upper, self._opaque_xattr)
 
     @cached_property
     def lower(self) -> StackTree:
         """What the draft stands on; made late, for a tree keeps a descriptor for each layer open."""
-        return StackTree(self._lowers, self._opaque_xattr, frozen=True)
+        return StackTree.of(self._lowers, self._shared)
 
     def root(self) -> Root:
         """The root to run a process on; what it writes is part of the draft."""

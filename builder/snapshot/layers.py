@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import NotFoundError
 from builder.fs.limits import DEFAULT, Limits
-from builder.fs.tree import StackTree
+from builder.fs.tree import SharedLayers, StackTree
 from builder.oci.digest import EMPTY_LAYER, ChainID, DiffID, chain_ids, hex_of
 from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression
@@ -57,6 +57,7 @@ class Layers:
         self._unpacker = Unpacker(store, fetch or NoFetcher(), self._opaque_xattr, limits, self.place)
         self._flattener = Flattener(store, self._opaque_xattr, self.place)
         self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
+        self._shared = SharedLayers(self._opaque_xattr)
         self._held: set[LayerId] = set()
         self._lost: set[LayerId] = set()
         self._refused: set[str] = set()
@@ -174,7 +175,7 @@ class Layers:
 
     def tree(self, ids: Sequence[LayerId]) -> StackTree:
         """The merged view, without a mount."""
-        return StackTree(self.directories(ids), self._opaque_xattr, frozen=True)
+        return StackTree.of(self.directories(ids), self._shared)
 
     def draft(self, ids: Sequence[LayerId]) -> Draft:
         """A draft on top of these layers, lowest first."""
@@ -184,7 +185,7 @@ class Layers:
         def commit(directory: str, changed: Changes, note: str) -> LayerId:
             return self._add_built(stack, directory, changed, note)
 
-        return Draft(self._store.scratch_directory("draft-"), lowers, self._opaque_xattr, commit, self._copies, stack)
+        return Draft(self._store.scratch_directory("draft-"), lowers, self._opaque_xattr, commit, self._copies, stack, self._shared)
 
     @contextmanager
     def scratch_root(self, ids: Sequence[LayerId]) -> Iterator[Root]:
