@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from builder.errors import LayerwrightError
+from builder.progress.sanitise import clean
 from grammar.diagnostics import Diagnostic, DockerfileError, render
 
 INTERRUPTED = 130
@@ -24,7 +25,7 @@ def run_guarded(command: Callable[[], int | None]) -> int:
         print(describe(error), file=sys.stderr)
         return error.exit_code
     except DockerfileError as error:
-        print(render(error.diagnostic, error.source), file=sys.stderr)
+        print(_cleaned(render(error.diagnostic, error.source)), file=sys.stderr)
         return 1
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -57,10 +58,21 @@ def run_command(command: Any, name: str) -> int:
 def describe(error: LayerwrightError) -> str:
     """The error as people read it: notes (the last output of a command) first, then what, where and the way out."""
     diagnostic = Diagnostic(error.code, error.message, error.span, error.help)
-    text = render(diagnostic, error.source)
+    text = _cleaned(render(diagnostic, error.source))
     if not error.notes:
         return text
-    return "\n".join([*(f"  {line}" for line in error.notes), text])
+    return "\n".join([*(f"  {_defused(clean(line))}" for line in error.notes), text])
+
+
+def _cleaned(text: str) -> str:
+    """Names, lines of a Dockerfile, and words of a registry may hold escape sequences."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def _defused(line: str) -> str:
+    """No workflow command for GitHub, which takes `::x::` at the start of a line, blanks before it or not (ActionCommand.cs)."""
+    line = line.replace("##[", "# #[")
+    return line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
 
 
 def _report_bug(error: Exception) -> str:
