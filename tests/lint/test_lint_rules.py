@@ -173,6 +173,11 @@ FACTS: list[tuple[str, LintFacts, list[tuple[str, int]]]] = [
         [("UndeclaredBuildArg", 1)],
     ),
     ("FROM scratch AS a\nCOPY $foo /\nFROM scratch\nCOPY $bar /\n", LintFacts(stages=frozenset({1})), [("UndefinedVar", 4)]),
+    (
+        "FROM scratch AS a\nENV TOKEN=x\nENV a b\nFROM scratch\nENV KEY=x\n",
+        LintFacts(stages=frozenset({1})),
+        [("SecretsUsedInArgOrEnv", 5)],
+    ),
     ("FROM scratch\nENV A=1\nARG A\n", LintFacts(build_args={"A": "2"}), [("ArgShadowsEnv", 3)]),
 ]
 

@@ -10,10 +10,12 @@ from grammar.nodes import Arg, Env, Label
 
 
 def check(view: View) -> Iterator[Finding]:
-    for node in view.dockerfile.instructions:
+    for stage, step in view.steps():
+        node = step.node
         if isinstance(node, (Env, Label, Arg)) and any(pair.legacy for pair in node.pairs):
             word, key = node.keyword.upper(), node.pairs[0].key.text
-            yield Finding(f"{word} in the old form `key value`", node.span, f"write {word} {key}=…, in quotes where it holds blanks")
+            help = f"write {word} {key}=…, in quotes where it holds blanks"
+            yield Finding(f"{word} in the old form `key value`", node.span, help, stage.index)
 
 
 RULE = Rule("LegacyKeyValueFormat", "ENV, LABEL and ARG are written key=value", "write key=value", check)

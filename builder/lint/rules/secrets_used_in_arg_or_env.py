@@ -14,13 +14,19 @@ _HARMLESS = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 
 
 def check(view: View) -> Iterator[Finding]:
-    for node in view.dockerfile.instructions:
-        if not isinstance(node, (Arg, Env)):
-            continue
-        for pair in node.pairs:
-            name = pair.key.text
-            if _SECRET.search(name) and not _HARMLESS.search(name):
-                yield Finding(f"{node.keyword.upper()} `{name}` sounds like a secret, and would stay readable in the image", pair.key.span)
+    for node in view.global_args:
+        yield from _in(node, None)
+    for stage, step in view.steps():
+        if isinstance(step.node, (Arg, Env)):
+            yield from _in(step.node, stage.index)
+
+
+def _in(node: Arg | Env, stage: int | None) -> Iterator[Finding]:
+    for pair in node.pairs:
+        name = pair.key.text
+        if _SECRET.search(name) and not _HARMLESS.search(name):
+            message = f"{node.keyword.upper()} `{name}` sounds like a secret, and would stay readable in the image"
+            yield Finding(message, pair.key.span, stage=stage)
 
 
 RULE = Rule("SecretsUsedInArgOrEnv", "no secrets in ARG or ENV", "use RUN --mount=type=secret", check)
