@@ -45,9 +45,8 @@ _OPEN_FILES = (1024, 524288)  # systemd's defaults
 def become(request: Request, room: Room, stdout: int, stderr: int, failed: int, seccomp: bytes) -> NoReturn:
     """Never returns: the payload runs, or what stopped it is written to `failed` as `code message`."""
     try:
-        _enter_cgroups(request["cgroups"])
+        _enter_cgroups(request["cgroups"], room.sys_fd, read_only=not request["process"]["insecure"])
         _mount_proc(request["process"], room)
-        mount_cgroups(room.sys_fd, read_only=not request["process"]["insecure"])
         _pivot(room.root_fd)
         _stand_alone(request["process"], stdout, stderr, failed)
         _enter_directory(request["process"]["cwd"])
@@ -65,13 +64,17 @@ def _report(failed: int, code: int, message: str) -> None:
     os.write(failed, f"{code} {message}".encode("utf-8", "surrogateescape"))
 
 
-def _enter_cgroups(files: list[str]) -> None:
+def _enter_cgroups(files: list[str], sys_fd: int, *, read_only: bool) -> None:
+    """Into cgroups of the step's own, and their namespace; without any the supervisor has seen to it."""
+    if not files:
+        return
     with doing("enter the step's cgroup"):
         for path in files:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, b"0")
             os.close(fd)
     libc.unshare(libc.CLONE_NEWCGROUP)
+    mount_cgroups(sys_fd, read_only=read_only)
 
 
 def _mount_proc(process: ProcessData, room: Room) -> None:

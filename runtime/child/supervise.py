@@ -143,7 +143,7 @@ class Sandbox:
                 os.close(self._network)
             elif mode != "host":
                 kinds |= libc.CLONE_NEWNET
-            libc.unshare(kinds)
+            libc.unshare(kinds if self._request["cgroups"] else kinds | libc.CLONE_NEWCGROUP)
             libc.sethostname(os.fsencode(self._request["process"]["hostname"]))
             if kinds & libc.CLONE_NEWNET:
                 _raise_loopback()
