@@ -42,11 +42,12 @@ _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__ma
 class Sandbox(Protocol):
     """Where processes run."""
 
-    def run(self, process: Process, output: Output, cancel: threading.Event) -> Exit:
+    def run(self, process: Process, output: Output, cancel: threading.Event, terminal: int | None = None) -> Exit:
         """Run to the end and report how it ended; never raises for what the process or its set-up did wrong.
 
         Blocks; several threads may call it. `output` is called on the caller's thread. When `cancel` is set
         everything is killed and the Exit tells of a signal. On return nothing of the process is left.
+        `terminal`, for a process that wants one, is a descriptor of it; `output` is then not called.
         """
         ...
 
@@ -60,7 +61,12 @@ class Sandbox(Protocol):
 
 
 def open_sandbox(*, state_dir: str, network_dir: str = network.DEFAULT_DIRECTORY) -> Sandbox:
-    """The sandbox of this host; `state_dir` is an existing directory for its own small things."""
+    """The sandbox of this host; `state_dir` is an existing directory for its own small things.
+
+    The process is not dumpable from here on: nobody but the host's root may read its memory, environment or
+    descriptors, or trace it, while other people's code runs (CVE-2021-3602).
+    """
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
     return NamespaceSandbox(state_dir, _networks(state_dir, network_dir))
 
 
@@ -82,7 +88,7 @@ class NamespaceSandbox:
         self._launcher: _Launcher | None = None
         self._closed = False
 
-    def run(self, process: Process, output: Output, cancel: threading.Event) -> Exit:
+    def run(self, process: Process, output: Output, cancel: threading.Event, terminal: int | None = None) -> Exit:
         started = time.monotonic_ns()
         with ExitStack() as stack:
             try:
@@ -91,7 +97,7 @@ class NamespaceSandbox:
                 cgroup = self._cgroup(process, stack)
             except Unsupported as error:
                 return Exit(125, setup_error=f"{error.reason}; {error.remedy}" if error.remedy else error.reason)
-            run = _Run(launcher, self._request(process, lease, cgroup), lease, output)
+            run = _Run(launcher, self._request(process, lease, cgroup), lease, output, terminal if process.terminal else None)
             stack.callback(run.close)
             return _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
 
@@ -261,23 +267,27 @@ def _start_launcher(channel: int) -> subprocess.Popen[bytes]:
 class _Run:
     """One process under way: its pipes, its channel, and the loop over them."""
 
-    def __init__(self, launcher: _Launcher, request: dict[str, Any], lease: Lease | None, output: Output) -> None:
+    def __init__(self, launcher: _Launcher, request: dict[str, Any], lease: Lease | None, output: Output, terminal: int | None) -> None:
         self._launcher = launcher
         self._output = output
         self._channel: socket.socket | None = None
-        stdout, stdout_end = os.pipe()
-        stderr, stderr_end = os.pipe()
-        self._pipes: dict[int, Literal["stdout", "stderr"]] = {stdout: "stdout", stderr: "stderr"}
-        for fd in self._pipes:
-            os.set_blocking(fd, False)
+        self._pipes: dict[int, Literal["stdout", "stderr"]] = {}
+        ends = self._make_pipes() if terminal is None else (os.dup(terminal), os.dup(terminal))
         try:
-            ends = (stdout_end, stderr_end)
             self._channel = launcher.start(request, ends if lease is None else (*ends, lease.namespace_fd, *lease.held))
         except OSError:
             pass  # the launcher is gone; wait() says so
         finally:
-            os.close(stdout_end)
-            os.close(stderr_end)
+            for end in ends:
+                os.close(end)
+
+    def _make_pipes(self) -> tuple[int, int]:
+        stdout, stdout_end = os.pipe()
+        stderr, stderr_end = os.pipe()
+        self._pipes = {stdout: "stdout", stderr: "stderr"}
+        for fd in self._pipes:
+            os.set_blocking(fd, False)
+        return stdout_end, stderr_end
 
     def wait(self, cancel: threading.Event) -> dict[str, Any] | None:
         """The sandbox's report; None if it went away without one."""

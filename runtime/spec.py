@@ -118,7 +118,8 @@ class Process(msgspec.Struct, frozen=True):
     """One RUN step, whole.
 
     `env` is the entire environment. `cwd` is made by the caller beforehand; `hosts` are further lines
-    (ip, name) of /etc/hosts; an ip of `host-gateway` is the host as seen from the step.
+    (ip, name) of /etc/hosts; an ip of `host-gateway` is the host as seen from the step. `terminal`: the terminal
+    that run() is given is its three standard streams, and controls its session.
     """
 
     argv: tuple[str, ...]
@@ -134,6 +135,7 @@ class Process(msgspec.Struct, frozen=True):
     shm_size: int = 64 << 20
     ulimits: tuple[Ulimit, ...] = ()
     resources: Resources = Resources()
+    terminal: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -13,9 +13,11 @@ Rules, in the order they matter:
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
+import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -105,9 +107,11 @@ def _pivot(root_fd: int) -> None:
 def _stand_alone(process: ProcessData, stdout: int, stderr: int, failed: int) -> None:
     """Session, standard streams, limits, signals; every other descriptor goes."""
     os.setsid()
-    null = open_node("null", os.O_RDWR)
-    for number, fd in enumerate((null, stdout, stderr)):  # all above 2, since the launcher keeps 0 to 2 open
+    stdin = stdout if process["terminal"] else open_node("null", os.O_RDWR)
+    for number, fd in enumerate((stdin, stdout, stderr)):  # all above 2, since the launcher keeps 0 to 2 open
         os.dup2(fd, number)
+    if process["terminal"]:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     libc.close_all(3, but=failed)
     user = process["user"]
     for number in (1, 2):

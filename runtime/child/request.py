@@ -80,6 +80,7 @@ class ProcessData(TypedDict):
     hostname: str
     shm_size: int
     ulimits: list[UlimitData]
+    terminal: bool  # stdout and stderr are one
 
 
 class Request(TypedDict):
