@@ -11,9 +11,13 @@ def workshop_settings(env: Environment, root: str | None, insecure: tuple[str, .
     path = store_root(env, root)
     registry = registry_settings(env, insecure)
     engine = env.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    if env.uid == 0:
-        return WorkshopSettings(path, registry, docker_engine=engine)
-    from runtime.userns import enter_user_namespace
+    from runtime.unsupported import in_user_namespace
 
-    enter_user_namespace()
+    if env.uid == 0 and not in_user_namespace():
+        return WorkshopSettings(path, registry, docker_engine=engine)
+    if env.uid != 0:
+        from runtime.userns import enter_user_namespace
+
+        enter_user_namespace()
+    # Root of a user namespace may not set trusted attributes, and /run is seldom its own (overlayfs.rst, "userxattr").
     return WorkshopSettings(path, registry, state_dir=f"{path}/run", xattr_prefix="user.overlay.", docker_engine=engine)

@@ -54,13 +54,13 @@ def test_CVE_2022_4122_files_that_steer_the_build_are_not_read_through_links(sit
     site.dockerfile("FROM box\nCOPY . /all\nRUN ls /all\n")
     (site.context / name).unlink(missing_ok=True)
     (site.context / name).symlink_to(outside / "canary")
+    said = ""
     try:
         site.build(network="none")
     except LayerwrightError as error:
-        assert "canary of the host" not in str(error) + "".join(error.notes)
-    else:
-        assert name == ".dockerignore"
-        assert "canary of the host" not in site.output()
+        said = str(error) + "".join(error.notes)
+    assert bool(said) == (name == "Dockerfile")
+    assert CANARY not in said + site.output()
 
 
 @pytest.mark.parametrize("user", ["root", "app"])
@@ -97,7 +97,7 @@ def test_CVE_2022_2990_groups_are_those_of_the_user(site: Site, user: str, expec
 def test_CVE_2022_23648_a_volume_copies_nothing(site: Site, outside: Path) -> None:
     site.dockerfile(f"FROM box\nRUN ln -s {outside} /volume\nVOLUME /volume\nVOLUME /volume/../../..{outside}\nRUN readlink /volume\n")
     outcome = site.build(network="none")
-    assert list(outcome.result.images[0].config.config.volumes or {})[0] == "/volume"
+    assert next(iter(outcome.result.images[0].config.config.volumes or {})) == "/volume"
     with Store.open(site.settings.root) as store:
         blobs = [store.blobs.read(layer.digest, 1 << 24) for layer in outcome.result.images[0].manifest.layers]
     assert not any(CANARY.encode() in blob for blob in blobs)

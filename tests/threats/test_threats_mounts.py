@@ -77,7 +77,8 @@ def test_CVE_2024_11218_a_source_that_another_step_swaps(site: Site, outside: Pa
     site.dockerfile(f"""
         FROM box AS swapper
         RUN --mount=type=cache,id=shared,target=/c for i in $(seq 1 1500); do \\
-          rm -rf /c/d; ln -s {outside} /c/d; rm -rf /c/d; ln -s ../../../../../../../..{outside} /c/d; rm -rf /c/d; mkdir /c/d; done; echo over > /over
+          rm -rf /c/d; ln -s {outside} /c/d; rm -rf /c/d; ln -s ../../../../../../../..{outside} /c/d; rm -rf /c/d; mkdir /c/d; done; \\
+          echo over > /over
         FROM box AS victim
         {steps}
         RUN echo done > /done
@@ -85,16 +86,14 @@ def test_CVE_2024_11218_a_source_that_another_step_swaps(site: Site, outside: Pa
         COPY --from=swapper /over /
         COPY --from=victim /done /
     """)
+    told = []
     for _attempt in range(4):
         try:
             site.build(network="none", jobs=3)
             break
         except LayerwrightError as error:  # a mount point that went away between two steps of ours is an error, and no way out
-            assert "mount" in error.message, error
-
-
-test_CVE_2024_23651_two_builds_on_one_cache = test_CVE_2024_11218_a_source_that_another_step_swaps
-test_CVE_2021_30465_a_target_that_another_step_swaps = test_CVE_2024_11218_a_source_that_another_step_swaps
+            told.append(error.message)
+    assert [message for message in told if "mount" not in message] == []
 
 
 def test_CVE_2025_4953_writes_to_a_mounted_context_are_thrown_away(site: Site, outside: Path) -> None:

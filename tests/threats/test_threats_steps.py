@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,19 +42,15 @@ def test_CVE_2024_21626_a_descriptor_is_no_working_directory(site: Site, outside
         WORKDIR /leak
         RUN pwd; ls -a; cat ../../../../../../../../..{outside}/canary; ls /proc/self/fd
     """)
-    try:
+    with suppress(LayerwrightError):
         site.build(network="none")
-    except LayerwrightError:
-        pass
     assert "canary of the host" not in site.output()
 
 
 def test_CVE_2024_21626_workdir_in_proc(site: Site, outside: Path) -> None:
     site.dockerfile(f"FROM box\nWORKDIR /proc/self/fd/7\nRUN pwd; cat ../../../../../../../..{outside}/canary || true\n")
-    try:
+    with suppress(LayerwrightError):
         site.build(network="none")
-    except LayerwrightError:
-        pass
     assert "canary of the host" not in site.output()
 
 
@@ -85,7 +82,7 @@ def test_CVE_2025_31133_masks_hold_whatever_the_image_holds(site: Site, outside:
     site.build(network="none")
     lines = site.output().splitlines()
     assert lines[0].startswith("crw-rw-rw-")
-    assert ["0", "0", "refused"] == [line for line in lines[1:] if line in ("0", "refused")]
+    assert [line for line in lines[1:] if line in ("0", "refused")] == ["0", "0", "refused"]
     assert "canary of the host" not in site.output()
 
 
