@@ -1,0 +1,3 @@
+const ms = require("ms");
+
+module.exports = (text) => `${text} ms are ${ms(Number(text), { long: true })}`;
