@@ -172,15 +172,22 @@ class Pool:
 
     def _open(self, number: int, lock_fd: int, subnet: IPv4Network) -> Lease:
         gateway, inside = addresses(subnet, number)
-        wanted = f"ready {gateway}\n".encode()
-        namespace_fd = self._existing(number) if os.pread(lock_fd, 64, 0) == wanted else None
+        namespace_fd = self._existing(number) if os.pread(lock_fd, 64, 0) == self._ready(number, gateway) else None
         if namespace_fd is None:
             with self._setting_up():
                 self._discard(number)
                 namespace_fd = self._make(number, gateway, inside)
             os.ftruncate(lock_fd, 0)
-            os.pwrite(lock_fd, wanted, 0)
+            os.pwrite(lock_fd, self._ready(number, gateway), 0)
         return Lease(namespace_fd, number, str(gateway), (lock_fd,))
+
+    def _ready(self, number: int, gateway: IPv4Address) -> bytes:
+        """What a lock file says of a namespace that is made: with the link's index, for a name can be taken by another link."""
+        try:
+            index = _read(f"/sys/class/net/{self._prefix}{number}/ifindex").strip()
+        except OSError:
+            index = ""
+        return f"ready {gateway} {index}\n".encode()
 
     def _existing(self, number: int) -> int | None:
         """The namespace if it and its link are still there."""

@@ -180,6 +180,19 @@ def test_a_broken_or_spoilt_namespace_is_made_anew(pool: Pool, pool_directory: P
     lease.close()
 
 
+def test_a_namespace_whose_link_is_another_one_is_made_anew(pool: Pool, pool_directory: Path) -> None:
+    """Somebody took the link away, and another one came to have its name: the namespace itself has no way out any more."""
+    lease = pool.lease()
+    mark = hashlib.sha256(os.fsencode(str(pool_directory))).hexdigest()[:6]
+    link, inode = f"lw{mark}n{lease.number}", os.fstat(lease.namespace_fd).st_ino
+    lease.close()
+    subprocess.run(["ip", "link", "del", link], check=True)
+    subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    lease = pool.lease()
+    assert os.fstat(lease.namespace_fd).st_ino != inode
+    lease.close()
+
+
 def test_a_lease_holds_across_pools(pool: Pool, pool_directory: Path) -> None:
     """As another process would see it."""
     with open(pool_directory / "0.lock", "r+b") as other:
