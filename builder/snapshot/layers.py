@@ -24,7 +24,7 @@ from builder.oci.media import Compression
 from builder.snapshot.draft import Draft
 from builder.snapshot.flatten import Flattener
 from builder.snapshot.packing import Packer
-from builder.snapshot.unpacking import BlobFetcher, LayerLost, NoFetcher, Unpacker
+from builder.snapshot.unpacking import LAYOUT_ORIGIN, BlobFetcher, LayerLost, NoFetcher, Unpacker
 from builder.store.layertable import EMPTY, LayerId, LayerKind, LayerRecord, stack_digest
 from builder.store.removal import remove_tree
 from builder.store.space import disk_size, guard_space
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from builder.fs.diff import Changes
     from builder.snapshot.copies import Copies
 
-__all__ = ["EMPTY", "BlobFetcher", "Draft", "LayerId", "LayerLost", "LayerRecord", "Layers"]
+__all__ = ["EMPTY", "LAYOUT_ORIGIN", "BlobFetcher", "Draft", "LayerId", "LayerLost", "LayerRecord", "Layers"]
 
 
 class Layers:
@@ -283,7 +283,7 @@ class Layers:
         path = str(self._store.root / "layers" / name)
         inserted = False
         try:
-            with self._store.index.database.transaction():
+            with self._store.lease.placing(name), self._store.index.database.transaction():
                 os.rename(directory, path)
                 inserted = insert(name)
         finally:

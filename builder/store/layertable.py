@@ -150,6 +150,10 @@ class LayerTable:
         """The names below layers/ that rows speak of."""
         return frozenset(row[0] for row in self._database.rows("SELECT dir FROM layers WHERE dir IS NOT NULL"))
 
+    def has_directory(self, name: str) -> bool:
+        """Whether a row's directory has this name."""
+        return self._database.row("SELECT 1 FROM layers WHERE dir = ?", (name,)) is not None
+
     def blob_digests(self) -> frozenset[Digest]:
         """All blobs that layers speak of, here or not."""
         return frozenset(Digest(row[0]) for row in self._database.rows("SELECT DISTINCT digest FROM layer_blobs"))

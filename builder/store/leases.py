@@ -4,6 +4,7 @@ On disk, under `<root>/work/`:
 
     <start ns>-<random>.lock     flock'ed exclusively as long as its owner lives
     <start ns>-<random>/         the owner's private directory: drafts, half-written blobs, temporary files
+        placing-<name>           the owner is moving a directory to layers/<name> and making its row
 
 Rules. A lease says when its owner began. Whatever the owner uses it touches first (`used_ns` of a row in
 the index, mtime of a blob) with a time not before its start; garbage collection takes nothing touched since
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from builder.store.removal import remove_tree
 
 _LOCK = ".lock"
+_PLACING = "placing-"
 
 
 class Lease:
@@ -55,6 +58,14 @@ class Lease:
                 raise
             os.close(fd)
 
+    @contextmanager
+    def placing(self, name: str) -> Iterator[None]:
+        """Around the moving of a directory to layers/<name>: killed in between, it is found by the next sweep."""
+        mark = self.directory / (_PLACING + name)
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        yield
+        mark.unlink()
+
     def close(self) -> None:
         """Removes the private directory and ends the claim; idempotent."""
         fd, self._fd = self._fd, -1
@@ -67,17 +78,26 @@ class Lease:
             os.close(fd)
 
 
-def sweep(work: Path) -> int:
-    """Removes what dead owners left; how many there were."""
+def sweep(work: Path, unplaced: Callable[[str], None] = lambda name: None) -> int:
+    """Removes what dead owners left; how many there were. `unplaced` is told the names that they were moving directories to."""
     dead = 0
     for path, fd in _dead(work):
         try:
+            for name in _placing(path.with_suffix("")):
+                unplaced(name)
             remove_tree(path.with_suffix(""))
             path.unlink(missing_ok=True)
             dead += 1
         finally:
             os.close(fd)
     return dead
+
+
+def _placing(directory: Path) -> list[str]:
+    try:
+        return [name.removeprefix(_PLACING) for name in os.listdir(directory) if name.startswith(_PLACING)]
+    except FileNotFoundError:
+        return []
 
 
 def oldest_living(work: Path, besides: Lease | None = None) -> int | None:

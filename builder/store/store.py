@@ -68,9 +68,9 @@ class Store:
         with _usable(root), guard_space(root):
             for name in ("", "layers", "caches", "locks", "work"):
                 (root / name).mkdir(0o700, parents=True, exist_ok=True)
-            sweep(root / "work")
             index = Index(root / "index.db", clock)
             try:
+                sweep(root / "work", lambda name: _drop_unplaced(root, index, name))
                 lease = Lease.start(root / "work", clock())
                 for name in distrust(index, boot_id()):
                     remove_tree(root / "layers" / name)
@@ -129,6 +129,12 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _drop_unplaced(root: Path, index: Index, name: str) -> None:
+    """A directory whose row was not committed when its owner died."""
+    if not index.layers.has_directory(name):
+        remove_tree(root / "layers" / name)
 
 
 def make_reserve(root: Path) -> None:

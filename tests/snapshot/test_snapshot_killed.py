@@ -65,3 +65,17 @@ def assert_sound(root: Path) -> int:
         counts = sorted(int(name) for mount in store.index.mounts() for name in os.listdir(root / "caches" / mount.name))
         assert counts == list(range(len(counts)))
         return len(store.index.layers.all())
+
+
+def test_a_directory_without_its_row_goes_with_its_dead_owner(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    code = (
+        "import os, sys; from pathlib import Path; from builder.store.store import Store\n"
+        "store = Store.open(Path(sys.argv[1]))\n"
+        "with store.lease.placing('bu01'):\n"
+        "    (store.root / 'layers/bu01').mkdir(); os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(root)], check=False, cwd=Path(__file__).parents[2])
+    assert (root / "layers/bu01").is_dir()
+    with Store.open(root):
+        assert not (root / "layers/bu01").exists()
