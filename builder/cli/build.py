@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,6 +85,12 @@ Examples:
 @click.option("--builder", metavar="NAME", help="Accepted for scripts; there is one builder.")
 @click.option("-D", "--debug", is_flag=True, help="Accepted for scripts.")
 @click.option("--explain", is_flag=True, help="Afterwards tell of each step whether it was a hit, and for a miss what changed.")
+@click.option(
+    "--on-fail",
+    type=click.Choice(["stop", "shell"]),
+    default="stop",
+    help="shell: open one in the file system of a RUN that failed, with its environment, mounts and user.",
+)
 @click.option("--dry-run", is_flag=True, help="Only tell what would be a hit and what would run, and why; run nothing.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
@@ -103,6 +110,10 @@ def execute(options: dict[str, Any], env: Environment) -> int:
     from builder.cli.build_views import open_view
     from builder.cli.userspace import workshop_settings
 
+    if options["on_fail"] == "shell":
+        from builder.cli.terminal import require_terminal
+
+        require_terminal("--on-fail=shell")
     request = make_request(options, env)
     if options["check"] or options["call"] not in (None, "build"):
         from builder.cli.build_calls import call
@@ -119,8 +130,14 @@ def execute(options: dict[str, Any], env: Environment) -> int:
 
     told: list[Explanation] = []
     try:
-        with open_view(options, env) as view:
-            outcome = run_build(request, settings, view, explained=told.append if options["explain"] else None)
+        with ExitStack() as stack:
+            view, on_failure = stack.enter_context(open_view(options, env)), None
+            if options["on_fail"] == "shell":
+                from builder.cli.terminal import ShellOnFailure
+
+                view = gate = ShellOnFailure(view, stack)
+                on_failure = gate.failed
+            outcome = run_build(request, settings, view, explained=told.append if options["explain"] else None, on_failure=on_failure)
     finally:
         for explanation in told:
             from builder.cli.explaining import print_explanation

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from builder.history.cause import Explanation
     from builder.history.record import BuildRecord
     from builder.ops.run import RunSteps
+    from builder.ops.shell import OnFailure
 
 
 class BuildOutcome(msgspec.Struct, frozen=True):
@@ -68,10 +69,12 @@ def run_build(
     cancel: threading.Event | None = None,
     *,
     explained: Callable[[Explanation], object] | None = None,
+    on_failure: OnFailure | None = None,
 ) -> BuildOutcome:
     """Build, and write the outputs; raises LayerwrightError or DockerfileError. Events go to `listener`.
 
-    `explained` is given the explanation of the build's hits and misses, also of one that fails.
+    `explained` is given the explanation of the build's hits and misses, also of one that fails; `on_failure` a RUN
+    that failed, on the thread that ran it, while its root and mounts stand.
     """
     told = listener or Silent()
     clock = system_clock(request.epoch)
@@ -81,7 +84,7 @@ def run_build(
         with Workshop(trusting(settings, request)) as shop:
             chronicle = Chronicle(shop.store, request, started)
             with _recorded(chronicle, clock, explained):
-                outcome = _Build(request, shop, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle).run()
+                outcome = _Build(request, shop, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle, on_failure).run()
                 chronicle.made(outcome.digest, *(image.descriptor.digest for image in outcome.result.images))
             if is_due(shop.store):
                 from builder.store.sweep import collect_when_due
@@ -148,7 +151,14 @@ class _Build:
     """One build, with everything open."""
 
     def __init__(
-        self, request: BuildRequest, shop: Workshop, listener: Listener, clock: Clock, cancel: threading.Event, chronicle: Chronicle
+        self,
+        request: BuildRequest,
+        shop: Workshop,
+        listener: Listener,
+        clock: Clock,
+        cancel: threading.Event,
+        chronicle: Chronicle,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._request = request
         self._shop = shop
@@ -156,6 +166,7 @@ class _Build:
         self._clock = clock
         self._cancel = cancel
         self._chronicle = chronicle
+        self._on_failure = on_failure
         self._remote = _remote(request, shop, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
@@ -281,7 +292,9 @@ class _Build:
             resources=request.resources,
             ssh=tuple(request.ssh.items()),
         )
-        return RunSteps(shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(request.secrets), times)
+        return RunSteps(
+            shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(request.secrets), times, self._on_failure
+        )
 
     def _finish(
         self, plans: list[BuildPlan], solutions: list[Solution], outputs: tuple[Output, ...], dockerfile: Dockerfile

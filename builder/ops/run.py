@@ -11,7 +11,7 @@ import signal
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 import msgspec
 
@@ -43,6 +43,9 @@ from builder.store.cachemounts import CacheMounts
 from runtime.sandbox import Sandbox
 from runtime.spec import BindMount, Directory, Exit, FileMount, Mount, Process, Resources, SocketMount, TmpfsMount, Ulimit, User
 
+if TYPE_CHECKING:
+    from builder.ops.shell import OnFailure
+
 LAST_LINES = 20
 """Lines of output that an error shows."""
 
@@ -61,7 +64,14 @@ class RunSteps:
     """Runs RUN steps; thread-safe."""
 
     def __init__(
-        self, layers: Layers, caches: CacheMounts, sandbox: Callable[[], Sandbox], settings: RunSettings, secrets: Secrets, times: Times
+        self,
+        layers: Layers,
+        caches: CacheMounts,
+        sandbox: Callable[[], Sandbox],
+        settings: RunSettings,
+        secrets: Secrets,
+        times: Times,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._layers = layers
         self._caches = caches
@@ -69,16 +79,13 @@ class RunSteps:
         self._settings = settings
         self._secrets = secrets
         self._times = times
+        self._on_failure = on_failure
 
     def run(self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, note: str) -> Outcome:
         """The step, whole; raises LayerwrightError `run-failed` with the last lines of output."""
         require_platform(parse_platform(action.platform))
         with contextlib.ExitStack() as stack:
-            draft = stack.enter_context(self._layers.draft(_root(inputs[0])))
-            identity = lookup_user(draft.tree, action.user)
-            destination = Destination(draft.upper, draft.tree, draft.tree, self._layers.opaque_xattr)
-            make_directory(MakeDirectory(action.cwd), destination, self._times)
-            process = self._process(action, inputs, draft, identity, stack, control)
+            draft, process = self.prepare(action, inputs, control, stack)
             tail = _Tail()
 
             def output(stream: Literal["stdout", "stderr"], data: bytes) -> None:
@@ -89,8 +96,28 @@ class RunSteps:
             if control.cancel.is_set() and not ended.ok:
                 raise BuildCancelled()
             if not ended.ok:
-                raise _failure(ended, tail.lines())
+                error = _failure(ended, tail.lines())
+                self._tell(error, action, draft, process)
+                raise error
             return Outcome(draft.commit(note), ended.usage)
+
+    def prepare(
+        self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, stack: contextlib.ExitStack
+    ) -> tuple[Draft, Process]:
+        """The step's root and its process, ready to be run; both last as long as `stack`."""
+        draft = stack.enter_context(self._layers.draft(_root(inputs[0])))
+        identity = lookup_user(draft.tree, action.user)
+        destination = Destination(draft.upper, draft.tree, draft.tree, self._layers.opaque_xattr)
+        make_directory(MakeDirectory(action.cwd), destination, self._times)
+        return draft, self._process(action, inputs, draft, identity, stack, control)
+
+    def _tell(self, error: LayerwrightError, action: RunAction, draft: Draft, process: Process) -> None:
+        """Whoever wants to look at a failure gets a shell in the root as the step left it."""
+        if self._on_failure is not None:
+            from builder.ops.shell import FailedStep, interactive
+
+            again = msgspec.structs.replace(process, root=draft.root())
+            self._on_failure(FailedStep(error, action.argv[-1], interactive(again, draft.tree), self._sandbox()))
 
     def _process(
         self,
