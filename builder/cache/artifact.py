@@ -37,8 +37,8 @@ class ForeignCache(LayerwrightError):
 
 
 class _Inline(msgspec.Struct, rename={"ours": INLINE_KEY, "theirs": _BUILDKIT_INLINE}):
-    ours: msgspec.Raw | None = None
-    theirs: msgspec.Raw | None = None
+    ours: msgspec.Raw = msgspec.Raw()
+    theirs: msgspec.Raw = msgspec.Raw()
 
 
 def put_artifact(document: Document, blobs: BlobStore, note: str = "") -> Descriptor:
@@ -101,8 +101,8 @@ def _of_manifest(manifest: Manifest, read: Read, name: str) -> Document:
         config = msgspec.json.decode(_bounded(_sized(manifest.config, read), MAX_DOCUMENT), type=_Inline)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptionError("config-invalid", f"the config of {name} cannot be decoded: {error}") from None
-    if config.ours is None:
-        raise _buildkit(name) if config.theirs is not None else _no_cache(name)
+    if not bytes(config.ours):
+        raise _buildkit(name) if bytes(config.theirs) else _no_cache(name)
     document = decode_document(bytes(config.ours))
     _check_layers(document, manifest.layers)
     return document

@@ -49,14 +49,15 @@ class ImportedCache:
             layer = self._layers.add_imported(below.layers, diff_id, entry.layer.descriptor, self._origin, f"from {self._name}")
             if layer is None:
                 return None
-        return CacheRecord(layer, below.id, entry.created, entry.duration_ns)
+        return CacheRecord(layer, below.id, entry.created, entry.duration_ns, (entry.content,) if entry.content else ())
 
     def _all(self) -> dict[CacheKey, dict[str, Entry]]:
         with self._lock:
             if self._entries is None:
                 self._entries = {}
                 for entry in self._document().entries:
-                    self._entries.setdefault(entry.key, {})[entry.base] = entry
+                    for name in (entry.key, CacheKey(entry.content)):
+                        self._entries.setdefault(name, {}).setdefault(entry.base, entry)
             return self._entries
 
     def _document(self) -> Document:

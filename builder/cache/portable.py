@@ -1,13 +1,15 @@
 """Results that travel between machines: entries, the document that holds them, and how two documents become one.
 
 An entry says: the step of this key, run on the root whose layers have this chain of DiffIDs, gave this layer (or
-none). Keys are made of operations, content digests and image chains (`builder.cache.keys`), and a chain of
-DiffIDs names the same bytes everywhere, so an entry means the same on every machine. As JSON, version 1:
+none); so does any step of this content key, which speaks of the files read and not of where they come from. Keys are
+made of operations, content digests and image chains (`builder.cache.keys`), and a chain of DiffIDs names the same
+bytes everywhere, so an entry means the same on every machine. As JSON, version 1:
 
     {"schema": 1, "keys": 1,
      "layers":  [{"diff_id": "sha256:…", "media_type": "…", "digest": "sha256:…", "size": 123}, …],
-     "records": [{"key": "64 hex", "base": "sha256:… or empty for no layers", "layer": 0 or -1 for none,
-                  "created": RFC 3339, "duration": ns, "used": unix seconds}, …],
+     "records": [{"key": "64 hex", "content": "64 hex or empty", "base": "sha256:… or empty for no layers",
+                  "layer": 0 or -1 for none,
+                  "created": RFC 3339, "duration": ns (0), "used": unix seconds (0)}, …],
      "covers":  ["id of an export that is merged in here", …]}
 
 A document of another `schema` or `keys` is no error: it simply holds nothing for us. Everything in one is
@@ -16,7 +18,7 @@ checked before anything is believed: types, digests, sizes, counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -39,6 +41,7 @@ MAX_COVERED = 512
 _Digest = Annotated[str, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 _Chain = Annotated[str, msgspec.Meta(pattern=r"\A(sha256:[0-9a-f]{64})?\Z")]
 _Key = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+_Content = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
 _Time = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z\Z")]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
 
@@ -62,7 +65,9 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One result. `base` is the ChainID below, "" for none; `layer` None: the root stayed as it was; `used` in seconds."""
+    """One result. `content` is the key without the root ("" when not known), `base` the ChainID below ("" for none);
+    `layer` None: the root stayed as it was; `used` in seconds.
+    """
 
     key: CacheKey
     base: str
@@ -70,6 +75,7 @@ class Entry(msgspec.Struct, frozen=True):
     created: str
     duration_ns: int = 0
     used: int = 0
+    content: str = ""
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -84,16 +90,17 @@ class Document(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(entry.layer for entry in self.entries if entry.layer is not None))
 
 
-class _Record(msgspec.Struct, frozen=True):
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     key: _Key
     base: _Chain
     layer: Annotated[int, msgspec.Meta(ge=-1, lt=MAX_LAYERS)]
     created: _Time
     duration: _Count = 0
     used: _Count = 0
+    content: _Content = ""
 
 
-class _File(msgspec.Struct, frozen=True):
+class _File(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: int
     keys: int
     layers: Annotated[tuple[Layer, ...], msgspec.Meta(max_length=MAX_LAYERS)] = ()
@@ -110,13 +117,13 @@ def encode_document(document: Document) -> bytes:
     """The same document gives the same bytes."""
     layers = document.layers
     places = {layer: place for place, layer in enumerate(layers)}
-    records = tuple(
-        _Record(
-            entry.key, entry.base, -1 if entry.layer is None else places[entry.layer], entry.created, max(0, entry.duration_ns), entry.used
-        )
-        for entry in document.entries
-    )
+    records = tuple(_record(entry, places) for entry in document.entries)
     return msgspec.json.encode(_File(SCHEMA, KEYS, layers, records, document.covers))
+
+
+def _record(entry: Entry, places: Mapping[Layer, int]) -> _Record:
+    place = -1 if entry.layer is None else places[entry.layer]
+    return _Record(entry.key, entry.base, place, entry.created, max(0, entry.duration_ns), entry.used, entry.content)
 
 
 def decode_document(raw: bytes) -> Document:
@@ -140,7 +147,7 @@ def _entry(record: _Record, layers: tuple[Layer, ...]) -> Entry:
     if record.layer >= len(layers):
         raise CorruptionError("cache-invalid", f"a cache's record names layer {record.layer} of {len(layers)}")
     layer = layers[record.layer] if record.layer >= 0 else None
-    return Entry(CacheKey(record.key), record.base, layer, record.created, record.duration, record.used)
+    return Entry(CacheKey(record.key), record.base, layer, record.created, record.duration, record.used, record.content)
 
 
 def merge(ours: Document, others: Iterable[Document], now: int) -> Document:

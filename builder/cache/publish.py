@@ -64,24 +64,26 @@ class RegistryCache:
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
+        own_tags: int = MAX_OWN_TAGS,
     ) -> None:
         self._registry = registry
         self._blobs = blobs
         self._reference = reference
         self._clock = clock
         self._sleep = sleep
+        self._own_tags = own_tags
         self._there: set[Digest] = set()
 
     def publish(self, document: Document, origins: Mapping[Digest, str]) -> Published:
         """Add these results; raises the registry's errors."""
         identity = f"{int(self._clock()):08x}-{os.urandom(6).hex()}"
         ours = msgspec.structs.replace(document, covers=(identity,))
-        own_tag = len(self._stale(self._others(), self._main().covers)) < MAX_OWN_TAGS
+        own_tag = len(self._stale(self._others(), self.current().covers)) < self._own_tags
         if own_tag:
             self._push(self._own(identity), ours, origins, identity)
         for number in range(MAX_ROUNDS):
             others = self._others()
-            main = self._main()
+            main = self.current()
             waiting = [name for name in others if name not in main.covers]
             if identity in main.covers and not waiting:
                 self._tidy(self._stale(others, main.covers))
@@ -101,7 +103,8 @@ class RegistryCache:
         tags = (tag.removeprefix(prefix) for tag in self._registry.tags(self._reference) if tag.startswith(prefix))
         return sorted(f"{match[1]}-{match[2]}" for tag in tags if (match := _OWN.fullmatch(tag)) is not None)[-MAX_LISTED:]
 
-    def _main(self) -> Document:
+    def current(self) -> Document:
+        """What the tag holds; nothing where there is none, or none that can be read."""
         try:
             return self._read(self._reference)
         except (NotFoundError, CorruptionError):

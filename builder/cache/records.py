@@ -13,7 +13,7 @@ from builder.snapshot.layers import LayerId
 class CacheRecord(msgspec.Struct, frozen=True):
     """A step's outcome. `layer` None: the step left the root as it was. `base` is the result id it stands on,
     so a record is a hit only on the very root it was made on. `created` is RFC 3339; `duration_ns` what it took.
-    `keys` are further keys that lead to the same outcome on every machine, wherever the root below is the same.
+    `keys` has the content key without the root: it leads to the same outcome on every machine where the root is the same.
     """
 
     layer: str | None

@@ -16,7 +16,7 @@ from builder.cache.local import LocalCache
 from builder.cache.records import CacheSource
 from builder.cache.spec import ExportSpec, ImportSpec, parse_cache_from, parse_cache_to
 from builder.engine.request import BuildRequest
-from builder.engine.workshop import LAYOUT_ORIGIN, Workshop
+from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.graph.plan import BuildPlan
 from builder.graph.vertex import VertexID
@@ -25,7 +25,7 @@ from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression
 from builder.oci.reference import Reference
 from builder.progress.events import ExportFinished, ExportStarted, Listener, Note, Warning
-from builder.snapshot.layers import LayerId, LayerLost
+from builder.snapshot.layers import LAYOUT_ORIGIN, LayerId, LayerLost
 from builder.solver.solve import Clock, Solution
 
 if TYPE_CHECKING:

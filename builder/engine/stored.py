@@ -21,6 +21,7 @@ from builder.oci.manifest import MAX_MANIFEST, Descriptor, Index, Manifest, deco
 from builder.oci.platform import Platform, host_platform
 from builder.oci.reference import Reference, parse_reference
 from builder.registry.resolved import resolve_stored
+from builder.snapshot.layers import LAYOUT_ORIGIN
 from builder.store.layout import Layout, closure, write_layout
 from builder.store.store import Store
 from grammar.diagnostics import suggest
@@ -49,7 +50,7 @@ def push(shop: Workshop, text: str, target: str | None, platform: Platform | Non
     if goal.digest is not None:
         raise UsageError("name-with-digest", f"{goal.familiar} is no name to push to, for it has a digest", help="name a tag")
     descriptor = root if platform is None else resolve_stored(shop.store.blobs, name, root, platform).descriptor
-    shop.registry().push(goal, msgspec.structs.replace(descriptor, platform=None), origins=origins(shop.store))
+    shop.registry().push(goal, msgspec.structs.replace(descriptor, platform=None), origins=_registries(origins(shop.store)))
     return goal, descriptor
 
 
@@ -121,8 +122,12 @@ def find(store: Store, text: str) -> tuple[Reference, Descriptor]:
 
 
 def origins(store: Store) -> dict[Digest, str]:
-    """Where blobs of layers came from: registry/repository."""
+    """Where blobs of layers can be had: registry/repository, or a layout."""
     return {blob.digest: record.origin for record in store.index.layers.all() if record.origin for blob in record.blobs}
+
+
+def _registries(where: dict[Digest, str]) -> dict[Digest, str]:
+    return {digest: origin for digest, origin in where.items() if not origin.startswith(LAYOUT_ORIGIN)}
 
 
 def _names(store: Store, text: str) -> tuple[Reference, ...]:

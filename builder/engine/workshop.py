@@ -13,7 +13,7 @@ import msgspec
 
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.oci.manifest import Descriptor
-from builder.snapshot.layers import LayerLost, Layers
+from builder.snapshot.layers import LAYOUT_ORIGIN, LayerLost, Layers
 from builder.store.store import Store
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from builder.registry.settings import Settings
     from builder.registry.transfer import Control
     from runtime.sandbox import Sandbox
-
-
-LAYOUT_ORIGIN = "layout:"
-"""Before the path of an OCI layout, where a layer's origin is a directory and not a registry."""
 
 
 class WorkshopSettings(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from builder.image.model import BuildResult
 from builder.oci.digest import Digest
 from builder.oci.manifest import Descriptor
 from builder.oci.reference import Reference
-from builder.snapshot.layers import BlobFetcher, Layers
+from builder.snapshot.layers import LAYOUT_ORIGIN, BlobFetcher, Layers
 from builder.store.blobs import BlobStore
 from builder.store.images import ImageNames
 
@@ -67,6 +67,19 @@ def origins_of(result: BuildResult, layers: Layers) -> dict[Digest, str]:
             if origin:
                 found[descriptor.digest] = origin
     return found
+
+
+def mountable(result: BuildResult, means: Means) -> dict[Digest, str]:
+    """`origins_of`, for a push: what only a directory has is brought into the store instead."""
+    origins = origins_of(result, means.layers)
+    for image in result.images:
+        for descriptor in image.manifest.layers:
+            origin = origins.get(descriptor.digest, "")
+            if origin.startswith(LAYOUT_ORIGIN):
+                del origins[descriptor.digest]
+                if not means.blobs.has(descriptor.digest):
+                    means.fetch.fetch(descriptor, origin)
+    return origins
 
 
 def complete(result: BuildResult, means: Means) -> None:

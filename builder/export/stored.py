@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.errors import UsageError
-from builder.export.exporter import Exported, Means, complete, origins_of
+from builder.export.exporter import Exported, Means, complete, mountable
 from builder.export.spec import OutputSpec
 from builder.image.model import BuildResult
 
@@ -38,7 +38,7 @@ class ImageExporter:
                 said.append(f"stored {', '.join(name.familiar for name in names)}")
         if self._spec.push and self._means.registry is not None:
             registry = self._means.registry()
-            origins = origins_of(result, self._means.layers)
+            origins = mountable(result, self._means)
             for name in names:
                 registry.push(name, result.descriptor, origins=origins, by_digest=self._spec.push_by_digest)
             said.append(f"pushed {', '.join(name.familiar for name in names)}")

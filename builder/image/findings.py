@@ -1,4 +1,4 @@
-"""What a build found out, as results that travel: one entry for each step and each key that leads to it."""
+"""What a build found out, as results that travel: one entry for each step."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def findings(
             diff_id = layers.record(own).diff_id
             assert diff_id is not None, "a packed layer has a DiffID"
             packed = Layer.of(diff_id, descriptor)
-        for name in dict.fromkeys((key, *(CacheKey(further) for further in record.keys))):
-            yield Entry(name, base, packed, record.created, record.duration_ns, used)
+        yield Entry(key, base, packed, record.created, record.duration_ns, used, next(iter(record.keys), ""))
 
 
 def inline_cache(

@@ -27,6 +27,10 @@ THREADS = 4
 """Layers fetched and unpacked at once; downloads overlap with unpacking."""
 
 
+LAYOUT_ORIGIN = "layout:"
+"""Before the path of an OCI layout, where a layer's origin is a directory and not `registry/repository`."""
+
+
 class BlobFetcher(Protocol):
     """Brings blobs from where they come from into the store."""
 

@@ -200,7 +200,7 @@ class Solver:
         portable = content_key(vertex.operation, (), read)
         record = None if label.ignore_cache else self._source.lookup(key, below) or self._source.lookup(portable, below)
         if record is not None:
-            self._sink.save(self._keys[vertex.id], record)
+            self._sink.save(self._keys[vertex.id], msgspec.structs.replace(record, keys=(portable,)))
             self._listener.on_event(StepCached(time=self._clock.now_ns(), vertex=vertex.id))
             return stacked(below, LayerId(record.layer) if record.layer else None, record.created, True)
         outcome = self._runner.run(vertex, inputs, self._control(vertex, label))

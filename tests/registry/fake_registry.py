@@ -69,6 +69,7 @@ class FakeRegistry:
         self.password = password
         self.ranges = ranges
         self.mount = mount
+        self.deletes = False
         self.realm: str | None = None
         self.upload_location: str | None = None
         self.tokens = 0
@@ -267,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", url.path):
             self._manifest(match.group(1), match.group(2), body, fault)
         elif match := re.fullmatch(r"/v2/(.+)/tags/list", url.path):
-            tags = [tag for repository, tag in self.fake.manifests if repository == match.group(1) and not tag.startswith("sha256:")]
+            tags = [tag for repository, tag in list(self.fake.manifests) if repository == match.group(1) and not tag.startswith("sha256:")]
             self._answer(200, {}, json.dumps({"name": match.group(1), "tags": tags}).encode())
         elif match := re.fullmatch(r"/v2/(.+)/blobs/uploads/([^/]*)", url.path):
             self._upload(match.group(1), match.group(2), query, body)
@@ -288,6 +289,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             descriptor = self.fake.add_manifest(repository, None if name.startswith("sha256:") else name, media_type, body)
             self._answer(201, {"Docker-Content-Digest": descriptor.digest})
+            return
+        if self.command == "DELETE":
+            if not self.fake.deletes:
+                self._error(405, "UNSUPPORTED", "the operation is unsupported")
+                return
+            gone = self.fake.manifests.pop((repository, name), None)
+            self._answer(202 if gone else 404, {})
             return
         found = self.fake.manifests.get((repository, name))
         if found is None:
