@@ -47,10 +47,15 @@ class OrdinaryUser:
         self, *args: str, check: bool = True, env: dict[str, str] | None = None, stdin: bytes = b"", timeout: float = 300
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs an interpreter that sees our packages and their dependencies (`-m builder.cli.build …`)."""
+        program, path = self.interpreter
+        return self.run(program, *args, check=check, env={"PYTHONPATH": path, **(env or {})}, stdin=stdin, timeout=timeout)
+
+    @property
+    def interpreter(self) -> tuple[str, str]:
+        """An interpreter that this user may run, and the PYTHONPATH it needs."""
         if self._python is None:
             self._python = self._find_python()
-        program, path = self._python
-        return self.run(program, *args, check=check, env={"PYTHONPATH": path, **(env or {})}, stdin=stdin, timeout=timeout)
+        return self._python
 
     def _find_python(self) -> tuple[str, str]:
         """The test's own interpreter if this user may run it, else the system's with our packages copied to where the user reads."""
