@@ -1,7 +1,5 @@
 """Errors and warnings as data with a place, and their rendering with a caret."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Literal

@@ -1,9 +1,9 @@
 """The typed tree of a Dockerfile: one frozen node an instruction, words still unexpanded.
 
-Not here: variable values, stage scopes, base images. Those are the frontend's.
+Not here: variable values, stage scopes, base images. Those are the frontend's; and `from __future__ import
+annotations`: msgspec compiles each annotation that is a text anew in every process that decodes the type, which
+was 6 ms of a build of which nothing had changed. The same holds for the other modules without it.
 """
-
-from __future__ import annotations
 
 import msgspec
 
@@ -185,7 +185,7 @@ class Onbuild(Instruction, frozen=True, tag=True):
     """`trigger` is the text to run in a child image, exactly as it is stored in config.OnBuild."""
 
     trigger: str
-    parsed: AnyInstruction
+    parsed: "AnyInstruction"
 
 
 AnyInstruction = (

@@ -1,7 +1,5 @@
 """Where text stands: a Dockerfile's lines and the spans that point into them."""
 
-from __future__ import annotations
-
 import msgspec
 
 

@@ -1,7 +1,5 @@
 """What the checks report, as data; loads no rule."""
 
-from __future__ import annotations
-
 import msgspec
 
 from grammar.source import Source, Span

@@ -3,8 +3,6 @@
 OCI image-spec v1.1 config.md, with Docker's further fields (Healthcheck, OnBuild, Shell, ArgsEscaped).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import msgspec

@@ -3,8 +3,6 @@
 OCI image-spec v1.1 descriptor.md, manifest.md, image-index.md; Docker schema 2.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

@@ -1,7 +1,5 @@
 """Platforms: parsing, normal form and matching (OCI image-index.md "platform"; containerd's normalisation)."""
 
-from __future__ import annotations
-
 import platform as _host
 
 import msgspec
