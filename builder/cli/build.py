@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from builder.cli.command import QuickCommand
 from builder.cli.errors import run_command
 from builder.cli.settings import Environment, read_environment
 
@@ -24,7 +25,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=QuickCommand, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("context", metavar="PATH | URL | -")
 @click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (PATH/Dockerfile); - for standard input.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="A name for the image; may be repeated.")
