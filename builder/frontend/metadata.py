@@ -200,6 +200,7 @@ def workdir(session: Session, state: StageState, node: Workdir) -> None:
     if path == "/":
         state.note("WORKDIR /")
         return
+    session.require_files(state, node, state.config.user)
     state.vertex = session.add(state, node, MakeDirectory(path, state.config.user), (state.vertex,))
     state.note(f"WORKDIR {path}", state.vertex)
 

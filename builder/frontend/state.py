@@ -96,6 +96,14 @@ class Session:
         )
         return self.graph.add(operation, inputs, label)
 
+    def require_files(self, state: StageState, node: AnyInstruction, owner: str) -> None:
+        """A name needs a file system to be looked up in: on nothing at all BuildKit refuses it ("invalid user index: -1")."""
+        names = [part for part in owner.split(":", 1) if part not in ("", "root") and not part.lstrip("+-").isdigit()]
+        if names and self.graph.is_scratch(state.vertex):
+            raise self.error(
+                node, "owner-on-scratch", f"{names[0]!r} cannot be looked up: this stage has no file yet", "give numbers, as 1000:1000"
+            )
+
     def main_context(self) -> VertexID:
         """The vertex of the build context."""
         return self.graph.add(ContextSource(MAIN_CONTEXT), (), Label("the build context"))

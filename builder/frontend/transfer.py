@@ -107,6 +107,8 @@ def _transfer(session: Session, state: StageState, node: Copy | Add, sources: li
     written = session.expander.word(node.destination, env)
     chown = session.expander.word(node.chown, env) if node.chown else None
     chmod = session.expander.word(node.chmod, env) if node.chmod else None
+    if chown:
+        session.require_files(state, node, chown)
     inline = tuple(
         InlineFile(doc.name, (expand_heredoc(doc.body, env).text if doc.expand else doc.body).encode("utf-8", "surrogateescape"))
         for doc in node.heredocs

@@ -71,24 +71,33 @@ def lookup_user(tree: Tree, spec: str) -> Identity:
     return Identity(uid, account.gid, groups, home)
 
 
+ROOT = ("", "root")
+"""What --chown takes for 0 without a look into the files."""
+
+
 def lookup_chown(tree: Tree, spec: str) -> Ownership:
-    """--chown: `name|uid[:group|gid]`. A number alone is the group too, a name brings its own group; an unknown name is 0."""
-    user, _, group = spec.partition(":")
+    """--chown: `name|uid[:group|gid]`. A number alone is the group too, a name brings its own group.
+
+    As BuildKit has it: an unknown user is 0:0, an unknown group leaves the user's, `root` and an empty part are 0 unasked.
+    """
+    user, colon, group = spec.partition(":")
     unknown: list[str] = []
     uid = gid = 0
-    if user and _is_number(user):
+    if _is_number(user):
         uid = gid = _checked(user, "user")
-    elif user:
+    elif user not in ROOT:
         account = next((found for found in _accounts(tree) if found.name == user), None)
         if account is None:
             unknown.append(user)
         else:
             uid, gid = account.uid, account.gid
-    if group and _is_number(group):
+    if _is_number(group):
         gid = _checked(group, "group")
-    elif group:
+    elif group in ROOT:
+        gid = 0 if colon else gid
+    else:
         named = next((found for found in _groups(tree) if found.name == group), None)
-        gid = 0 if named is None else named.gid
+        gid = gid if named is None else named.gid
         if named is None:
             unknown.append(group)
     return Ownership(uid, gid, tuple(unknown))
@@ -113,7 +122,7 @@ def _group_id(tree: Tree, group: str) -> int:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.lstrip("+-")[:1].isdigit() and text[text[0] in "+-" :].isdigit()
+    return text != "" and text.isascii() and text.lstrip("+-")[:1].isdigit() and text[text[0] in "+-" :].isdigit()
 
 
 def _checked(text: str, what: str) -> int:

@@ -13,7 +13,7 @@ from typing import NewType
 
 import msgspec
 
-from builder.graph.operations import ContextSource, Merge, Operation
+from builder.graph.operations import ContextSource, Merge, Operation, Scratch
 from grammar.source import Source, Span
 
 VertexID = NewType("VertexID", str)
@@ -92,6 +92,10 @@ class GraphBuilder:
     def is_context(self, vertex_id: VertexID) -> bool:
         """Whether a vertex is a context's files, whose owners do not count."""
         return isinstance(self._vertices[vertex_id].operation, ContextSource)
+
+    def is_scratch(self, vertex_id: VertexID) -> bool:
+        """Whether a vertex is a root filesystem of nothing."""
+        return isinstance(self._vertices[vertex_id].operation, Scratch)
 
     def finish(self) -> Graph:
         """The graph, frozen."""

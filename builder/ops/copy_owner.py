@@ -1,6 +1,7 @@
 """--chown, and the owner WORKDIR gives: names as the target stage's passwd has them.
 
-A name that is not there becomes 0 with a warning, as BuildKit does silently; a number out of range is an error.
+A user that is not there becomes 0:0 and a group that is not there is left out, with a warning where BuildKit is
+silent; a number out of range is an error.
 """
 
 from __future__ import annotations
@@ -14,6 +15,6 @@ def owner_of(spec: str, users: Tree, warnings: list[Diagnostic], what: str = "--
     """The (uid, gid) of `user[:group]`."""
     owner = lookup_chown(users, spec)
     for name in owner.unknown:
-        message = f"{what}={spec}: the stage's root filesystem has no {name!r} in /etc/passwd or /etc/group; root is the owner instead"
+        message = f"{what}={spec}: the stage's root filesystem has no {name!r} in /etc/passwd or /etc/group, so it does not count"
         warnings.append(Diagnostic("unknown-owner", message, help="create it in an earlier RUN, or give numeric ids", severity="warning"))
     return owner.uid, owner.gid

@@ -118,9 +118,11 @@ def test_numbers_need_no_files() -> None:
         (":adm", Ownership(0, 4)),
         ("nobody", Ownership(0, 0, ("nobody",))),
         ("nobody:adm", Ownership(0, 4, ("nobody",))),
-        ("app:nothing", Ownership(1000, 0, ("nothing",))),
+        ("app:nothing", Ownership(1000, 1001, ("nothing",))),
         ("no:thing", Ownership(0, 0, ("no", "thing"))),
-        ("app:", Ownership(1000, 1001)),
+        ("app:", Ownership(1000, 0)),
+        ("5:", Ownership(5, 0)),
+        ("root:root", Ownership(0, 0)),
     ],
 )
 def test_owners_of_copies(tree: Tree, spec: str, wanted: Ownership) -> None:
