@@ -52,6 +52,8 @@ class Chronicle:
         """The steps of all platforms, each vertex once."""
         found: dict[str, StepRecord] = {}
         for plan, solver, runner in self._solved:
+            if not solver.ledger.keys:
+                continue  # a file that COPY names is not there: nothing is known to compare with
             for step in step_records(plan, solver.ledger, runner, self.recorder.heard):
                 found.setdefault(step.vertex, step)
         return tuple(found.values())

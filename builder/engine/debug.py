@@ -50,7 +50,7 @@ def debug_step(request: DebugRequest, shop: Workshop, talk: Talk, told: StepTold
     record = History(shop.store).find(request.build)
     steps = unpack_steps(record)
     step = find_step(steps, request.step) if request.step is not None else _interesting(steps)
-    side = request.side or ("after" if step.outcome in _FINISHED else "before")
+    side = request.side or ("after" if step.outcome in _FINISHED or step.layer is not None else "before")
     roots = _Roots(steps)
     inputs = [roots.of(given.vertex) for given in step.inputs]
     root = inputs[0] if side == "before" and inputs else roots.of(step.vertex)

@@ -57,7 +57,7 @@ def step_records(plan: BuildPlan, ledger: Ledger, runner: OpRunner, heard: Mappi
                 usage=told.usage,
                 error=told.error,
                 logged=told.logged,
-                layer=root.own if root else None,
+                layer=root.own if root else ledger.left.get(vertex.id),
                 base=base,
             )
         )

@@ -1,6 +1,7 @@
 """Listens to a build: when each step began and ended and how, and its whole log in a file of its own.
 
-A step's number is its place among those that began, as the plain view counts. A log that cannot be written
+A step's number is its place among those that began, as the plain view counts; of one that two platforms share the
+first time counts. A log that cannot be written
 (a full disk) is given up; the build goes on.
 """
 
@@ -38,6 +39,7 @@ class Recorder:
         self._build = build
         self._lock = threading.Lock()
         self._logs: dict[str, BinaryIO | None] = {}
+        self._count = 0
         self.heard: dict[str, Heard] = {}
 
     def on_event(self, event: Event) -> None:
@@ -45,8 +47,9 @@ class Recorder:
         match event:
             case StepStarted():
                 with self._lock:
-                    self.heard[event.vertex] = Heard(len(self.heard) + 1, event.time)
-            case StepCached():
+                    self._count += 1
+                    self.heard.setdefault(event.vertex, Heard(self._count, event.time))
+            case StepCached() if self.heard[event.vertex].outcome == "waiting":
                 self.heard[event.vertex].outcome = "cached"
             case StepLog():
                 self._write(event)

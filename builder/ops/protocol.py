@@ -43,11 +43,13 @@ StepInput = RootInput | TreeInput
 
 
 class StepControl(msgspec.Struct, frozen=True):
-    """How a running step is heard and stopped: `output` takes (stream, bytes), `warn` a (code, sentence)."""
+    """How a running step is heard and stopped: `output` takes (stream, bytes), `warn` a (code, sentence), `left` the layer
+    of what a failed step left, for people to look at."""
 
     output: Callable[[str, bytes], None]
     warn: Callable[[str, str], None]
     cancel: threading.Event
+    left: Callable[[LayerId], None] = lambda layer: None
 
 
 class OpRunner(Protocol):
@@ -66,4 +68,4 @@ class OpRunner(Protocol):
         """The content digest of what `vertex` reads from its input `index`; raises where a named file is absent."""
 
     def run(self, vertex: Vertex, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
-        """Do the step and commit its layer; on an error or a cancellation nothing is left behind."""
+        """Do the step and commit its layer; on a cancellation nothing is left behind, on an error at most what `control.left` heard of."""

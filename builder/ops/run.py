@@ -98,6 +98,8 @@ class RunSteps:
             if not ended.ok:
                 error = _failure(ended, tail.lines())
                 self._tell(error, action, draft, process)
+                if ended.setup_error is None:
+                    control.left(draft.commit(f"left by {note}"))
                 raise error
             return Outcome(draft.commit(note), ended.usage)
 

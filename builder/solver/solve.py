@@ -49,12 +49,13 @@ class Solution(msgspec.Struct, frozen=True):
 
 class Ledger(msgspec.Struct, frozen=True):
     """What a solver knew of each vertex, however far it came: static keys, what the probe found and needs, results so far,
-    and digests of what steps read of their inputs (from input 1 on)."""
+    digests of what steps read of their inputs (from input 1 on), and layers of what failed steps left."""
 
     keys: Mapping[VertexID, CacheKey]
     found: Probe
     results: Mapping[VertexID, Result]
     reads: Mapping[VertexID, tuple[str, ...]]
+    left: Mapping[VertexID, LayerId]
 
 
 class Solver:
@@ -85,13 +86,14 @@ class Solver:
         self._results: dict[VertexID, Result] = {}
         self._keys: dict[VertexID, CacheKey] = {}
         self._reads: dict[VertexID, tuple[str, ...]] = {}
+        self._left: dict[VertexID, LayerId] = {}
         self._found = Probe({}, ())
         self._ran = 0
 
     @property
     def ledger(self) -> Ledger:
         """What is known by now."""
-        return Ledger(self._keys, self._found, self._results, self._reads)
+        return Ledger(self._keys, self._found, self._results, self._reads, self._left)
 
     def probe(self, target: VertexID) -> Probe:
         """What a build of `target` would find cached, without running anything."""
@@ -226,7 +228,10 @@ class Solver:
                 Warning(time=self._clock.now_ns(), code=code, message=message, text=f"warning[{code}]: {message}", span=label.span)
             )
 
-        return StepControl(output, warn, self._cancel)
+        def left(layer: LayerId) -> None:
+            self._left[vertex.id] = layer
+
+        return StepControl(output, warn, self._cancel, left)
 
     def _root(self, name: VertexID) -> RootResult:
         result = self._results[name]

@@ -87,10 +87,10 @@ def test_a_shell_where_a_step_failed(which: str, request: pytest.FixtureRequest)
         assert session.end() == 1
         assert "error[run-failed]: the command ended with exit code 3" in session.screen
     with desk.layerwright("debug") as session:
-        session.wait_for("before [stage-1 7/7] RUN --mount")
+        session.wait_for("after [stage-1 7/7] RUN --mount")
         session.wait_for("without what the build was given by --secret id=token")
         session.ask("pwd; id -un; echo $COLOUR", "/work\r\napp\r\ngreen")
-        session.ask("cat /other/made /cache/kept; test -e /tmp/half || echo half$((0))", "made\r\nkept\r\nhalf0")
+        session.ask("cat /other/made /cache/kept /tmp/half", "made\r\nkept\r\nhalf")
         session.type("exit 5\n")
         assert session.end() == 5
 
@@ -98,6 +98,10 @@ def test_a_shell_where_a_step_failed(which: str, request: pytest.FixtureRequest)
 def test_either_side_of_any_step(desk: Desk) -> None:
     with desk.build("--progress=plain") as session:
         assert session.end() == 1
+    with desk.layerwright("debug", "--before") as session:
+        session.ask("test -e /tmp/half || echo no$((0))", "no0")
+        session.type("exit\n")
+        session.end()
     with desk.layerwright("debug", "last", "RUN echo first", "--before") as session:
         session.ask("cat /first || echo no$((1))", "no1")
         session.type("exit\n")
