@@ -49,8 +49,8 @@ class BaseRecord(msgspec.Struct, frozen=True):
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One vertex. `number` as the views count (0: never began), `name` the instruction's text, `position` its (number, count)
-    in the stage; `key` the static key; `layer` what it added (of a failed step: what it left); `arguments` the names of its environment that are ARGs, `variables` what
-    its text was expanded with."""
+    in the stage; `key` the static key; `layer` what it added (of a failed step: what it left); `arguments` the names of
+    its environment that are ARGs, `variables` what its text was expanded with."""
 
     vertex: str
     kind: StepKind
