@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from builder.cache.artifact import ForeignCache
 from builder.cache.keys import CacheKey
-from builder.cache.portable import Document, Entry
+from builder.cache.portable import Document, Entry, Layer
 from builder.cache.records import Below, CacheRecord
 from builder.errors import BuildCancelled, LayerwrightError, NotFoundError
 from builder.oci.digest import DiffID
@@ -35,6 +35,7 @@ class ImportedCache:
         self._warn = warn
         self._lock = threading.Lock()
         self._entries: dict[CacheKey, dict[str, Entry]] | None = None
+        self._mounts: dict[str, Layer] = {}
 
     def lookup(self, key: CacheKey, below: Below) -> CacheRecord | None:
         """The entry of this key on this root; its layer is known to the store from then on."""
@@ -51,11 +52,19 @@ class ImportedCache:
                 return None
         return CacheRecord(layer, below.id, entry.created, entry.duration_ns, (entry.content,) if entry.content else ())
 
+    def mount(self, mount_id: str) -> tuple[Layer, str] | None:
+        """The content of a cache mount, and where it can be had."""
+        self._all()
+        layer = self._mounts.get(mount_id)
+        return None if layer is None else (layer, self._origin)
+
     def _all(self) -> dict[CacheKey, dict[str, Entry]]:
         with self._lock:
             if self._entries is None:
                 self._entries = {}
-                for entry in self._document().entries:
+                document = self._document()
+                self._mounts.update((mount.id, mount.layer) for mount in document.mounts)
+                for entry in document.entries:
                     for name in (entry.key, CacheKey(entry.content)):
                         self._entries.setdefault(name, {}).setdefault(entry.base, entry)
             return self._entries

@@ -10,6 +10,7 @@ bytes everywhere, so an entry means the same on every machine. As JSON, version 
      "records": [{"key": "64 hex", "content": "64 hex or empty", "base": "sha256:… or empty for no layers",
                   "layer": 0 or -1 for none,
                   "created": RFC 3339, "duration": ns (0), "used": unix seconds (0)}, …],
+     "mounts":  [{"id": "id of a cache mount", "layer": 0, "used": unix seconds}, …],
      "covers":  ["id of an export that is merged in here", …]}
 
 A document of another `schema` or `keys` is no error: it simply holds nothing for us. Everything in one is
@@ -18,7 +19,7 @@ checked before anything is believed: types, digests, sizes, counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -34,6 +35,7 @@ SCHEMA = 1
 MAX_DOCUMENT = 8 << 20
 MAX_RECORDS = 10_000
 MAX_LAYERS = 2_000
+MAX_MOUNTS = 100
 MAX_AGE = 30 * 86400
 """Seconds after which an entry that no export has touched is left out."""
 MAX_COVERED = 512
@@ -78,16 +80,34 @@ class Entry(msgspec.Struct, frozen=True):
     content: str = ""
 
 
+class Mount(msgspec.Struct, frozen=True):
+    """The content of a cache mount; `used` in seconds."""
+
+    id: str
+    layer: Layer
+    used: int = 0
+
+
 class Document(msgspec.Struct, frozen=True):
     """What one cache holds; `covers` are ids of exports that are merged in."""
 
     entries: tuple[Entry, ...] = ()
     covers: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Each layer once, by first use."""
-        return tuple(dict.fromkeys(entry.layer for entry in self.entries if entry.layer is not None))
+        """Each layer once, by first use; those of mounts come first."""
+        results = (entry.layer for entry in self.entries if entry.layer is not None)
+        return tuple(dict.fromkeys((*(mount.layer for mount in self.mounts), *results)))
+
+    def without(self, gone: Collection[Layer]) -> Document:
+        """All that needs none of these layers."""
+        return Document(
+            tuple(entry for entry in self.entries if entry.layer not in gone),
+            self.covers,
+            tuple(mount for mount in self.mounts if mount.layer not in gone),
+        )
 
 
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,11 +120,18 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     content: _Content = ""
 
 
+class _Mount(msgspec.Struct, frozen=True):
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    layer: Annotated[int, msgspec.Meta(ge=0, lt=MAX_LAYERS)]
+    used: _Count = 0
+
+
 class _File(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: int
     keys: int
     layers: Annotated[tuple[Layer, ...], msgspec.Meta(max_length=MAX_LAYERS)] = ()
     records: Annotated[tuple[_Record, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
+    mounts: Annotated[tuple[_Mount, ...], msgspec.Meta(max_length=MAX_MOUNTS)] = ()
     covers: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=100)], ...], msgspec.Meta(max_length=MAX_COVERED)] = ()
 
 
@@ -118,7 +145,8 @@ def encode_document(document: Document) -> bytes:
     layers = document.layers
     places = {layer: place for place, layer in enumerate(layers)}
     records = tuple(_record(entry, places) for entry in document.entries)
-    return msgspec.json.encode(_File(SCHEMA, KEYS, layers, records, document.covers))
+    mounts = tuple(_Mount(mount.id, places[mount.layer], mount.used) for mount in document.mounts)
+    return msgspec.json.encode(_File(SCHEMA, KEYS, layers, records, mounts, document.covers))
 
 
 def _record(entry: Entry, places: Mapping[Layer, int]) -> _Record:
@@ -140,7 +168,10 @@ def decode_document(raw: bytes) -> Document:
     for layer in file.layers:
         if layer_compression(layer.media_type) is None:
             raise CorruptionError("cache-invalid", f"a cache has a layer of the type {layer.media_type[:80]!r}")
-    return Document(tuple(_entry(record, file.layers) for record in file.records), file.covers)
+    if any(mount.layer >= len(file.layers) for mount in file.mounts):
+        raise CorruptionError("cache-invalid", "a cache's mount names a layer that is not there")
+    mounts = tuple(Mount(mount.id, file.layers[mount.layer], mount.used) for mount in file.mounts)
+    return Document(tuple(_entry(record, file.layers) for record in file.records), file.covers, mounts)
 
 
 def _entry(record: _Record, layers: tuple[Layer, ...]) -> Entry:
@@ -155,6 +186,7 @@ def merge(ours: Document, others: Iterable[Document], now: int) -> Document:
 
     An entry of others with the result of one of ours counts as used when ours was.
     """
+    others = tuple(others)
     found = {(entry.key, entry.base): entry for entry in ours.entries}
     fresh = {(entry.base, entry.layer) for entry in ours.entries}
     own = frozenset(found)
@@ -168,10 +200,21 @@ def merge(ours: Document, others: Iterable[Document], now: int) -> Document:
             entry = msgspec.structs.replace(entry, used=min(entry.used, now))
             if place not in found or (place not in own and entry.used > found[place].used):
                 found[place] = entry
-    return Document(_bounded(found.values(), now), tuple(covers)[:MAX_COVERED])
+    mounts = _merged_mounts(ours, others, now)
+    return Document(_bounded(found.values(), now, MAX_LAYERS - len(mounts)), tuple(covers)[:MAX_COVERED], mounts)
 
 
-def _bounded(entries: Iterable[Entry], now: int) -> tuple[Entry, ...]:
+def _merged_mounts(ours: Document, others: Iterable[Document], now: int) -> tuple[Mount, ...]:
+    """Each id once: ours, else the one used last."""
+    found: dict[str, Mount] = {}
+    for mount in sorted((mount for other in others for mount in other.mounts), key=lambda mount: mount.used):
+        found[mount.id] = msgspec.structs.replace(mount, used=min(mount.used, now))
+    found.update((mount.id, mount) for mount in ours.mounts)
+    fresh = [mount for mount in found.values() if mount.used + MAX_AGE >= now]
+    return tuple(sorted(fresh, key=lambda mount: (-mount.used, mount.id))[:MAX_MOUNTS])
+
+
+def _bounded(entries: Iterable[Entry], now: int, max_layers: int) -> tuple[Entry, ...]:
     """The entries used last, as many as a document may hold."""
     kept: list[Entry] = []
     layers: set[Layer] = set()
@@ -179,7 +222,7 @@ def _bounded(entries: Iterable[Entry], now: int) -> tuple[Entry, ...]:
         if entry.used + MAX_AGE < now or len(kept) == MAX_RECORDS:
             break
         if entry.layer is not None and entry.layer not in layers:
-            if len(layers) == MAX_LAYERS:
+            if len(layers) >= max_layers:
                 continue
             layers.add(entry.layer)
         kept.append(entry)

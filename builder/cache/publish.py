@@ -140,8 +140,7 @@ class RegistryCache:
             if not gone:
                 raise
             self._there.clear()
-            entries = tuple(entry for entry in merged.entries if entry.layer not in gone)
-            self._push(self._reference, msgspec.structs.replace(merged, entries=entries), origins, "")
+            self._push(self._reference, merged.without(gone), origins, "")
 
     def _push(self, reference: Reference, document: Document, origins: Mapping[Digest, str], note: str) -> None:
         descriptor = put_artifact(document, self._blobs, note)
@@ -215,9 +214,7 @@ def _whole(layout: Layout, tag: str) -> Document:
         return Document()
     except ForeignCache as error:
         raise _occupied(error) from None
-    return Document(
-        tuple(entry for entry in before.entries if entry.layer is None or layout.size(entry.layer.descriptor.digest) == entry.layer.size)
-    )
+    return before.without({layer for layer in before.layers if layout.size(layer.descriptor.digest) != layer.size})
 
 
 def _occupied(error: ForeignCache) -> LayerwrightError:

@@ -43,7 +43,7 @@ class ImportSpec(msgspec.Struct, frozen=True):
 
 
 class ExportSpec(msgspec.Struct, frozen=True):
-    """One --cache-to. `level` None: the compression's default."""
+    """One --cache-to. `level` None: the compression's default; `mounts`: cache mounts too."""
 
     type: CacheType
     reference: Reference | None = None
@@ -55,6 +55,7 @@ class ExportSpec(msgspec.Struct, frozen=True):
     force: bool = False
     ignore_error: bool = False
     insecure: bool = False
+    mounts: bool = False
 
     @property
     def name(self) -> str:
@@ -209,4 +210,5 @@ _EXPORT: _Readers = {
     "compression-level": ("level", _number),
     "force-compression": ("force", _flag),
     "ignore-error": ("ignore_error", _flag),
+    "cache-mounts": ("mounts", _flag),
 }

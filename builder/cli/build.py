@@ -46,6 +46,7 @@ Examples:
 @click.option("--pull", is_flag=True, help="Ask the registry for every base, whatever the store has.")
 @click.option("--cache-from", multiple=True, metavar="REF|type=…", help="A cache to look in: registry (an image too) or local.")
 @click.option("--cache-to", multiple=True, metavar="REF|type=…", help="Where results are put: registry, local or inline.")
+@click.option("--cache-mounts", is_flag=True, help="Cache mounts too: every --cache-to gets cache-mounts=true.")
 @click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN steps.")
 @click.option("--add-host", "hosts", multiple=True, metavar="HOST:IP", help="A line of /etc/hosts; host-gateway is the host.")
 @click.option("--shm-size", default="64m", metavar="SIZE", help="The size of /dev/shm (64m).")

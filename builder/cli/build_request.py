@@ -49,6 +49,7 @@ def make_request(options: dict[str, Any], env: Environment) -> BuildRequest:
         pull=options["pull"],
         cache_from=tuple(options["cache_from"]),
         cache_to=tuple(options["cache_to"]),
+        cache_mounts=options["cache_mounts"],
         network=options["network"],
         hosts=parse_hosts(options["hosts"]),
         shm_size=parse_size("--shm-size", options["shm_size"]),

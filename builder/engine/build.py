@@ -292,9 +292,9 @@ class _Build:
             resources=request.resources,
             ssh=tuple(request.ssh.items()),
         )
-        return RunSteps(
-            shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(request.secrets), times, self._on_failure
-        )
+        secrets = GivenSecrets(request.secrets)
+        mounts, fill = CacheMounts(shop.store), self._caches.fill_mount
+        return RunSteps(shop.layers, mounts, shop.sandbox, settings, secrets, times, self._on_failure, fill)
 
     def _finish(
         self, plans: list[BuildPlan], solutions: list[Solution], outputs: tuple[Output, ...], dockerfile: Dockerfile

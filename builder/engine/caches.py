@@ -18,6 +18,7 @@ from builder.cache.spec import ExportSpec, ImportSpec, parse_cache_from, parse_c
 from builder.engine.request import BuildRequest
 from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, LayerwrightError
+from builder.graph.operations import CacheSpec, RunAction
 from builder.graph.plan import BuildPlan
 from builder.graph.vertex import VertexID
 from builder.oci.digest import Digest
@@ -30,7 +31,7 @@ from builder.solver.solve import Clock, Solution
 
 if TYPE_CHECKING:
     from builder.cache.imported import ImportedCache
-    from builder.cache.portable import Document, Entry
+    from builder.cache.portable import Document, Entry, Mount
 
 
 class Caches:
@@ -43,6 +44,7 @@ class Caches:
         self._listener = listener
         self._clock = clock
         self.local = LocalCache(shop.store, shop.layers)
+        self._with_mounts = request.cache_mounts
         self._imports = [self._imported(parse_cache_from(text)) for text in request.cache_from]
 
     @property
@@ -117,6 +119,26 @@ class Caches:
     def _warn(self, code: str, message: str) -> None:
         self._listener.on_event(Warning(time=self._clock.now_ns(), code=code, message=message, text=f"warning[{code}]: {message}"))
 
+    def fill_mount(self, mount_id: str, directory: str) -> None:
+        """Fill a cache mount that is new here from the first import that has it; one that cannot be had stays empty."""
+        for source in self._imports:
+            found = source.mount(mount_id)
+            if found is None:
+                continue
+            from builder.cache.mounts import unpack_mount
+
+            layer, origin = found
+            try:
+                self._shop.fetch(layer.descriptor, origin)
+                unpack_mount(self._shop.store.blobs, layer, directory)
+                return
+            except BuildCancelled:
+                raise
+            except LayerwrightError as error:
+                self._warn(
+                    "cache-refused", f"the cache mount {mount_id} of {origin.removeprefix(LAYOUT_ORIGIN)} is not used: {error.message}"
+                )
+
     # -- export -----------------------------------------------------------------------------------------
 
     def _export(
@@ -147,7 +169,25 @@ class Caches:
         for plan, solution in zip(plans, solutions, strict=True):
             wanted: Iterable[VertexID] = plan.graph.chain(plan.target) if spec.mode == "min" else solution.roots
             entries += findings(plan, solution, frozenset(wanted), self.local.lookup, layers, pack, used=now)
-        return Document(tuple(dict.fromkeys(entries)))
+        return Document(tuple(dict.fromkeys(entries)), mounts=self._mounts(spec, plans, now))
+
+    def _mounts(self, spec: ExportSpec, plans: Sequence[BuildPlan], now: int) -> tuple[Mount, ...]:
+        """The cache mounts that steps of these plans name, as they are now."""
+        if not (spec.mounts or self._with_mounts):
+            return ()
+        from builder.cache.mounts import pack_mount
+        from builder.cache.portable import Mount
+
+        steps = [vertex.operation for plan in plans for vertex in plan.graph.closure(plan.target)]
+        ids = {
+            mount.id
+            for step in steps
+            if isinstance(step, RunAction)
+            for mount in step.mounts
+            if isinstance(mount, CacheSpec) and mount.input is None
+        }
+        packed = ((name, pack_mount(self._shop.store, name, spec.compression, spec.level)) for name in sorted(ids))
+        return tuple(Mount(name, layer, now) for name, layer in packed if layer is not None)
 
     def _origins(self, document: Document, *, everything: bool) -> dict[Digest, str]:
         """Where registries have layers that are not here; what only a directory has is brought here, or, if asked to, all."""

@@ -38,6 +38,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     pull: bool = False
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    cache_mounts: bool = False
     network: Network = "default"
     hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = DEFAULT_SHM

@@ -72,7 +72,9 @@ class RunSteps:
         secrets: Secrets,
         times: Times,
         on_failure: OnFailure | None = None,
+        fill_mount: Callable[[str, str], object] = lambda mount_id, directory: None,
     ) -> None:
+        """`fill_mount` gives a cache mount that is new, by id, the content that another machine had in it."""
         self._layers = layers
         self._caches = caches
         self._sandbox = sandbox
@@ -80,6 +82,7 @@ class RunSteps:
         self._secrets = secrets
         self._times = times
         self._on_failure = on_failure
+        self._fill_mount = fill_mount
 
     def run(self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, note: str) -> Outcome:
         """The step, whole; raises LayerwrightError `run-failed` with the last lines of output."""
@@ -181,6 +184,7 @@ class RunSteps:
 
         def fill(directory: str) -> None:
             if seed is None:
+                self._fill_mount(spec.id, directory)
                 return
             tree = self._layers.tree(_root(seed))
             action = CopyAction(sources=(CopyFrom(0, (spec.source,)),), destination="/")

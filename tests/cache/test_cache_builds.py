@@ -228,3 +228,45 @@ def test_compression_of_the_export(machines: Machines) -> None:
     assert b"tar+zstd" in raw
     assert b"tar+gzip" not in raw
     assert machines.build("b", cache_from=machines.ref(), tags=("app",), outputs=()).ran == 0
+
+
+MOUNTS = """\
+FROM {base}
+RUN --mount=type=cache,target=/cache echo once >> /cache/log && cat /cache/log
+"""
+
+
+def test_cache_mounts_travel(machines: Machines) -> None:
+    machines.example(MOUNTS)
+    machines.build("a", cache_to=f"type=registry,ref={machines.ref()}", cache_mounts=True)
+    machines.example(MOUNTS + "RUN --mount=type=cache,target=/cache echo twice >> /cache/log; cat /cache/log\n")
+    machines.build("b", cache_from=machines.ref(), cache_to=f"type=registry,ref={machines.ref()},cache-mounts=true")
+    assert machines.site.output() == "once\ntwice\n"
+    machines.build("c", cache_from=machines.ref(), no_cache=True)
+    assert machines.site.output() == "once\ntwice\nonce\n" + "once\ntwice\nonce\ntwice\n"
+
+
+def test_a_mount_that_is_there_already_stays_as_it_is(machines: Machines) -> None:
+    machines.example(MOUNTS)
+    machines.build("b")
+    machines.build("a", cache_to=f"type=registry,ref={machines.ref()},cache-mounts=true")
+    machines.build("b", cache_from=machines.ref(), no_cache=True)
+    assert machines.site.output() == "once\nonce\n"
+
+
+def test_a_mount_that_cannot_be_had_stays_empty(machines: Machines) -> None:
+    machines.example(MOUNTS)
+    machines.build("a", cache_to=f"type=registry,ref={machines.ref()},cache-mounts=true")
+    for digest, owners in machines.fake.owners.items():
+        if "app" in owners and not machines.fake.blobs[digest].startswith(b"{"):
+            machines.fake.blobs[digest] = damage(machines.fake.blobs[digest])
+    machines.build("b", cache_from=machines.ref(), no_cache=True)
+    assert machines.site.output() == "once\n"
+    assert [message.partition(" of ")[0] for message in machines.warnings()] == ["the cache mount /cache"]
+
+
+def test_mounts_stay_here_unless_asked_for(machines: Machines) -> None:
+    machines.example(MOUNTS)
+    machines.build("a", cache_to=machines.ref())
+    machines.build("b", cache_from=machines.ref(), no_cache=True)
+    assert machines.site.output() == "once\n"
