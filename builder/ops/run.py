@@ -101,7 +101,7 @@ class RunSteps:
             if not ended.ok:
                 error = _failure(ended, tail.lines())
                 self._tell(error, action, draft, process)
-                if ended.setup_error is None:
+                with contextlib.suppress(LayerwrightError, OSError):  # a full disk may be why it failed
                     control.left(draft.commit(f"left by {note}"))
                 raise error
             return Outcome(draft.commit(note), ended.usage)
