@@ -228,6 +228,7 @@ class _Build:
             build_args=dict(request.build_args),
             labels=dict(request.labels),
             platform=platform,
+            platform_given=bool(request.platforms),
             contexts=contexts.named,
             network=request.network,
             host_names=tuple(name for name, _ in request.hosts),

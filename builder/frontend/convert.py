@@ -65,6 +65,19 @@ def context_name(text: str) -> str:
     return short + mark + platform
 
 
+def _for_platform(image: ImageConfig, wanted: Platform) -> ImageConfig:
+    """The config under the platform that was asked for by name: an image that was built for it is of it, whatever its base was."""
+    same = (image.os, image.architecture) == (wanted.os, wanted.architecture)
+    return msgspec.structs.replace(
+        image,
+        os=wanted.os,
+        architecture=wanted.architecture,
+        variant=wanted.variant if wanted.variant or not same else image.variant,
+        os_version=wanted.os_version if wanted.os_version or not same else image.os_version,
+        os_features=wanted.os_features or image.os_features,
+    )
+
+
 class Converter:
     """One conversion: the stages built so far and the images resolved so far."""
 
@@ -93,7 +106,7 @@ class Converter:
             config = msgspec.structs.replace(config, labels={**(config.labels or {}), **self._settings.labels})
         image = self._image_config(state, config)
         return BuildPlan(
-            platform=state.platform,
+            platform=self._settings.platform if self._settings.platform_given else state.platform,
             graph=self._graph.finish(),
             target=state.vertex,
             config=image,
@@ -107,7 +120,8 @@ class Converter:
 
     def _image_config(self, state: StageState, config: RunConfig) -> ImageConfig:
         if state.base is not None:
-            return msgspec.structs.replace(state.base.config, config=config, author=state.author, created=None, history=None)
+            inherited = msgspec.structs.replace(state.base.config, config=config, author=state.author, created=None, history=None)
+            return _for_platform(inherited, self._settings.platform) if self._settings.platform_given else inherited
         platform = state.platform
         return ImageConfig(
             architecture=platform.architecture,
@@ -171,7 +185,8 @@ class Converter:
         if parent is not None:
             return self._from_stage(stage, self._stage(parent))
         if name == "scratch" and context is None:
-            state = StageState(stage, platform, self._graph.add(Scratch(), (), Label("scratch")))
+            # Nothing is of every platform, so FROM --platform says nothing here.
+            state = StageState(stage, self._settings.platform, self._graph.add(Scratch(), (), Label("scratch")))
             state.config = RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
             state.scope.set_env("PATH", DEFAULT_PATH)
             return state

@@ -34,7 +34,7 @@ def run(session: Session, state: StageState, node: Run) -> None:
     inputs: list[VertexID] = [state.vertex]
     mounts: list[MountSpec] = []
     for word in node.mounts:
-        mounts.append(_mount(session, state, word, inputs, len(mounts)))
+        mounts.append(_mount(session, state, word, inputs, sum(isinstance(mount, SshSpec) for mount in mounts)))
     if inline is not None:
         mounts.append(inline)
     network, insecure = _network(session, node), _security(session, node)
@@ -48,7 +48,7 @@ def run(session: Session, state: StageState, node: Run) -> None:
     action = RunAction(
         argv=arguments,
         env=tuple(state.scope.env.items()),
-        cwd=state.workdir,
+        cwd=normalize_workdir("/", state.workdir.lstrip("/")),
         user=state.config.user,
         mounts=tuple(mounts),
         network=network,
@@ -109,7 +109,7 @@ def _entitled(session: Session, word: Word, name: str) -> None:
         )
 
 
-def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexID], count: int) -> MountSpec:
+def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexID], agents: int) -> MountSpec:
     """One --mount, checked, each option's value expanded, its source added to `inputs`."""
     try:
         spec = parse_mount(word.text, lambda value: session.expander.word(Word(value, word.span), state.scope.env))
@@ -143,7 +143,7 @@ def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexI
         case "secret":
             return _secret(session, state, spec, word)
         case "ssh":
-            target = normalize_workdir(state.workdir, spec.target) if spec.target else f"/run/buildkit/ssh_agent.{count}"
+            target = normalize_workdir(state.workdir, spec.target) if spec.target else f"/run/buildkit/ssh_agent.{agents}"
             return SshSpec(
                 spec.id or "default", target, spec.required, 0o600 if spec.mode is None else spec.mode, spec.uid or 0, spec.gid or 0
             )

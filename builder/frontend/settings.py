@@ -33,6 +33,7 @@ class FrontendSettings(msgspec.Struct, frozen=True):
     build_args: dict[str, str] = {}
     labels: dict[str, str] = {}
     platform: Platform = msgspec.field(default_factory=host_platform)
+    platform_given: bool = False
     build_platform: Platform = msgspec.field(default_factory=host_platform)
     contexts: dict[str, NamedContext] = {}
     network: Network = "default"

@@ -7,7 +7,8 @@ import pytest
 from builder.frontend.settings import ImageContext, LocalContext
 from builder.graph.operations import CopyAction, ImageSource, MakeDirectory, RunAction, Scratch
 from builder.oci.config import Health
-from tests.language.planning import PLAIN, RICH, Table, changed, config, failure, history, operation, plan
+from builder.oci.platform import Platform
+from tests.language.planning import AMD64, PLAIN, RICH, Table, changed, config, failure, history, operation, plan
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -315,6 +316,15 @@ def test_maintainer_is_the_author() -> None:
 def test_config_extras_come_from_the_base() -> None:
     made = plan("FROM --platform=linux/arm64 base").config
     assert (made.architecture, made.os) == ("arm64", "linux")
+
+
+def test_config_is_of_the_platform_that_was_asked_for_whatever_the_base_is() -> None:
+    arm = Platform("arm64", "linux")
+    made = plan("FROM --platform=$BUILDPLATFORM base\nCOPY a b", platform=arm, platform_given=True)
+    assert (made.config.architecture, made.platform) == ("arm64", arm)
+    made = plan("FROM --platform=$BUILDPLATFORM base\nCOPY a b", platform=arm)
+    assert (made.config.architecture, made.platform) == ("amd64", AMD64)
+    assert plan("FROM --platform=linux/s390x scratch\nCOPY a b").config.architecture == "amd64"
 
 
 # -- COPY and ADD: what stands in history ---------------------------------------------------------------------------
