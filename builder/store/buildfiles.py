@@ -61,7 +61,7 @@ def log_path(root: Path, build: str, number: int) -> Path:
     return root / "builds" / build / f"{number}.log"
 
 
-def sweep_build_files(root: Path, kept: dict[str, int], now_ns: int) -> int:
+def sweep_build_files(root: Path, kept: dict[str, int], now_ns: int, *, limit: int = MAX_LOG_BYTES) -> int:
     """Removes what no row of `kept` (id -> when it began) has a use for; how many things."""
     count = 0
     sizes: list[tuple[int, str, int]] = []
@@ -75,7 +75,7 @@ def sweep_build_files(root: Path, kept: dict[str, int], now_ns: int) -> int:
             sizes.append((began, entry.path, sum(log.stat(follow_symlinks=False).st_size for log in _entries(Path(entry.path)))))
     total = sum(size for _, _, size in sizes)
     for _, path, size in sorted(sizes):
-        if total <= MAX_LOG_BYTES:
+        if total <= limit:
             break
         remove_tree(Path(path))
         total -= size
