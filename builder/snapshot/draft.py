@@ -7,6 +7,7 @@ cannot (copy mode), it runs on a full merged copy, and what it changed is then m
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 from builder.fs.tree import SharedLayers, StackTree
 from builder.snapshot.unpacking import like_root
 from builder.store.layertable import LayerId
-from builder.store.removal import remove_tree
 from builder.store.space import guard_space
 from runtime.spec import Directory, Overlay, Root
 
@@ -42,6 +42,7 @@ class Draft:
         copies: Copies | None,
         ids: tuple[LayerId, ...],
         shared: SharedLayers,
+        discard: Callable[[Path], None],
     ) -> None:
         self._directory = directory
         self._lowers = lowers
@@ -50,6 +51,7 @@ class Draft:
         self._copies = copies
         self._ids = ids
         self._shared = shared
+        self._discard = discard
         self._copy: Copy | None = None
         self._work = 0
         self.changed = False
@@ -104,8 +106,8 @@ class Draft:
         return changed
 
     def close(self) -> None:
-        """Discards what was not committed; idempotent."""
-        remove_tree(self._directory)
+        """Discards what was not committed, behind the build's back; idempotent."""
+        self._discard(self._directory)
 
     def __enter__(self) -> Draft:
         return self

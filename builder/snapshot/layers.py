@@ -21,6 +21,7 @@ from builder.fs.tree import SharedLayers, StackTree
 from builder.oci.digest import EMPTY_LAYER, ChainID, DiffID, chain_ids, hex_of
 from builder.oci.manifest import Descriptor
 from builder.oci.media import Compression
+from builder.snapshot.discard import Discarder
 from builder.snapshot.draft import Draft
 from builder.snapshot.flatten import Flattener
 from builder.snapshot.packing import Packer
@@ -58,6 +59,7 @@ class Layers:
         self._flattener = Flattener(store, self._opaque_xattr, self.place)
         self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
         self._shared = SharedLayers(self._opaque_xattr)
+        self._discarder = Discarder()
         self._held: set[LayerId] = set()
         self._lost: set[LayerId] = set()
         self._refused: set[str] = set()
@@ -185,7 +187,7 @@ class Layers:
         def commit(directory: str, changed: Changes, note: str) -> LayerId:
             return self._add_built(stack, directory, changed, note)
 
-        return Draft(self._store.scratch_directory("draft-"), lowers, self._opaque_xattr, commit, self._copies, stack, self._shared)
+        return Draft(self._store.scratch_directory("draft-"), lowers, self._opaque_xattr, commit, self._copies, stack, self._shared, self._discarder.discard)
 
     @contextmanager
     def scratch_root(self, ids: Sequence[LayerId]) -> Iterator[Root]:
@@ -254,6 +256,7 @@ class Layers:
     def close(self) -> None:
         """Waits for the packing that runs, forgets the packing that waits."""
         self._packer.close()
+        self._discarder.close()
 
     def __enter__(self) -> Layers:
         return self
