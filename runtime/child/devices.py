@@ -39,7 +39,11 @@ def mount_dev(target_fd: int, shm_size: int, *, in_user_namespace: bool, all_dev
                 _bind_node(root, name, major, minor)
             else:
                 os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=root)
-        if all_devices and not in_user_namespace:
+                if not all_devices:
+                    _mount_on_itself(root, name)
+        if not all_devices:
+            libc.mount_setattr(root, libc.ATTR_NODEV)  # no other node that a step makes here can be opened
+        elif not in_user_namespace:
             _copy_host_nodes("/dev", root)
         _mount_inside(root, "pts", _devpts())
         _mount_inside(root, "shm", fresh("tmpfs", (("mode", "1777"), ("size", str(shm_size))), LOCKED_DOWN))
@@ -70,6 +74,12 @@ def _devpts() -> int:
 def _mount_inside(dev_fd: int, name: str, mount_fd: int) -> None:
     os.mkdir(name, 0o755, dir_fd=dev_fd)
     attach(mount_fd, os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev_fd))
+
+
+def _mount_on_itself(dev_fd: int, name: str) -> None:
+    """A mount of its own, so that the node can still be opened when those beside it cannot."""
+    node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev_fd)
+    attach(clone(node), node)
 
 
 def _bind_node(dev_fd: int, name: str, major: int, minor: int) -> None:

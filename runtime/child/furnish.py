@@ -169,7 +169,7 @@ def _tmpfs(mount: TmpfsData, stubs: Stubs) -> None:
     options = [("mode", f"{mount['mode']:o}")]
     if mount["size"] is not None:
         options.append(("size", str(mount["size"])))
-    attach(fresh("tmpfs", options, libc.ATTR_NOSUID), stubs.directory(mount["target"]))
+    attach(fresh("tmpfs", options, libc.ATTR_NOSUID | libc.ATTR_NODEV), stubs.directory(mount["target"]))
 
 
 def _file(mount: FileData, stubs: Stubs, files: _Files) -> None:

@@ -75,12 +75,16 @@ class Stacker:
     """Mounts roots below one scratch tmpfs of the sandbox.
 
     `scratch` is its path, `empty_fd` an empty directory, which overlayfs wants where there is no lower one.
+
+    Without `devices` no device node in them can be opened, wherever it comes from: an image may bring one for the
+    host's disk, and a step may make one (CAP_MKNOD is among Docker's default capabilities; there a cgroup refuses).
     """
 
-    def __init__(self, scratch: str, empty_fd: int, in_user_namespace: bool) -> None:
+    def __init__(self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False) -> None:
         self._scratch = scratch
         self._empty_fd = empty_fd
         self._userns = in_user_namespace
+        self._devices = devices
         self._count = 0
 
     def mount(self, root: RootData) -> int:
@@ -94,7 +98,10 @@ class Stacker:
             self._bind(root["lowers"][0] if root["lowers"] else f"/proc/self/fd/{self._empty_fd}", where, read_only=True)
         else:
             self._overlay(root, where)
-        return os.open(where, _DIRECTORY)
+        mounted = os.open(where, _DIRECTORY)
+        if not self._devices:
+            libc.mount_setattr(mounted, libc.ATTR_NODEV)
+        return mounted
 
     def _bind(self, path: str, where: str, *, read_only: bool) -> None:
         fd = os.open(path, _DIRECTORY)
