@@ -279,18 +279,22 @@ def _failure(ended: Exit, lines: tuple[str, ...]) -> LayerwrightError:
             notes=lines,
         )
     if ended.signal is not None:
-        return LayerwrightError("run-failed", f"the command was killed by {_signal_name(ended.signal)} after {seconds:.1f} s", notes=lines)
+        message = f"the command was killed by {_signal_name(ended.signal)} after {seconds:.1f} s"
+        return LayerwrightError("run-failed", message, help=_LOOK, notes=lines)
     return LayerwrightError(
         "run-failed", f"the command ended with exit code {ended.code} after {seconds:.1f} s", help=_exit_help(ended.code), notes=lines
     )
 
 
-def _exit_help(code: int | None) -> str | None:
+_LOOK = "`layerwright debug` opens a shell in what it left, `layerwright logs` has its whole output"
+
+
+def _exit_help(code: int | None) -> str:
     if code == 127:
         return "127 means that the shell did not find the command: is it installed in this stage?"
     if code == 126:
         return "126 means that the command was found but may not be executed: check its mode and its interpreter"
-    return None
+    return _LOOK
 
 
 def _signal_name(number: int) -> str:
