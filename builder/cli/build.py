@@ -93,7 +93,7 @@ Examples:
     default="stop",
     help="shell: open one in the file system of a RUN that failed, with its environment, mounts and user.",
 )
-@click.option("--dry-run", is_flag=True, help="Only tell what would be a hit and what would run, and why; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be a hit and what would run, and why (JSON with --progress=rawjson).")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
 def build(**options: Any) -> int:
@@ -126,7 +126,7 @@ def execute(options: dict[str, Any], env: Environment) -> int:
         from builder.cli.explaining import print_explanation
         from builder.engine.build import foresee
 
-        print_explanation(foresee(request, settings))
+        print_explanation(foresee(request, settings), form="json" if options["progress"] == "rawjson" else "text")
         return 0
     from builder.engine.build import run_build
 

@@ -110,6 +110,7 @@ def test_a_failing_run(command: Command, box_tar: Path) -> None:
           |
         3 | RUN --network=none echo first; \\
           | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          = help: `layerwright debug` opens a shell in what it left, `layerwright logs` has its whole output
         """
     )
 
