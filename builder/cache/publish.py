@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from builder.registry.client import Registry
 
 MAX_ROUNDS = 30
+UNNAMED = 3600
+"""Seconds after which a directory's blobs that no cache names any more are removed; a reader may be in the midst of one."""
 QUIET = 1800
 """Seconds that a covered export's own tag stays."""
 MAX_OWN_TAGS = 64
@@ -192,7 +194,7 @@ def write_directory(path: Path, tag: str, document: Document, blobs: BlobStore, 
         root = put_artifact(written, blobs)
         return (msgspec.structs.replace(root, artifact_type=MEDIA_TYPE, annotations={REF_NAME: tag}),)
 
-    update_layout(path, entries, blobs)
+    update_layout(path, entries, blobs, unnamed_after=UNNAMED)
     return written
 
 

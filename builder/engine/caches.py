@@ -61,8 +61,10 @@ class Caches:
         return tuple((spec.compression, spec.level) for spec in self._exports if kept or spec.mode == "max")
 
     def refuse(self, lost: LayerLost) -> None:
-        """An imported layer cannot be had: its cache gives none any more in this build."""
+        """An imported layer cannot be had: its cache gives none any more in this build. Raises where that did not help before."""
         origin = self._shop.layers.refuse_origin(lost.layer)
+        if origin is None:
+            raise lost
         self._warn("cache-refused", f"the cache {origin.removeprefix(LAYOUT_ORIGIN)} is not used any further: {lost.message}")
 
     def export(self, plans: Sequence[BuildPlan], solutions: Sequence[Solution], pushed: Iterable[tuple[Reference, Descriptor]]) -> None:
@@ -195,7 +197,7 @@ class Caches:
         found: dict[Digest, str] = {}
         for layer in document.layers:
             known = table.imported(layer.descriptor.digest)
-            origin = table.origin(known) if known is not None else None
+            origin = known[1] if known is not None else None
             if origin is not None and not origin.startswith(LAYOUT_ORIGIN):
                 found[layer.descriptor.digest] = origin
             if origin is not None and (everything or origin.startswith(LAYOUT_ORIGIN)) and not blobs.has(layer.descriptor.digest):

@@ -95,10 +95,10 @@ class Workshop:
         except BuildCancelled:
             raise
         except LayerwrightError as error:
-            layer = self.store.index.layers.imported(descriptor.digest) if error.code != "disk-full" else None
-            if layer is None:
+            imported = self.store.index.layers.imported(descriptor.digest)
+            if imported is None or imported[1] != origin or error.code == "disk-full":
                 raise
-            raise LayerLost(layer, error.message) from error
+            raise LayerLost(imported[0], error.message) from error
 
 
 def _allow_many_files() -> None:

@@ -123,9 +123,9 @@ class Layers:
             diff_ids.append(diff_id)
         return chain_ids(diff_ids)[-1] if diff_ids else ChainID("")
 
-    def refuse_origin(self, layer: LayerId) -> str:
+    def refuse_origin(self, layer: LayerId) -> str | None:
         """This imported layer cannot be had: in this process its origin gives no more layers, and `hold` says of those
-        that are only there that they are gone. Returns the origin.
+        that are only there that they are gone. Returns the origin; None when that was said of the layer before.
         """
         origin = self.record(layer).origin or ""
         away = [
@@ -134,6 +134,8 @@ class Layers:
             if record.kind == "built" and record.origin == origin and not any(self._store.blobs.has(blob.digest) for blob in record.blobs)
         ]
         with self._lock:
+            if layer in self._lost:
+                return None
             self._refused.add(origin)
             self._lost.update(away, (layer,))
             self._held.difference_update(self._lost)

@@ -196,8 +196,15 @@ def fetched(store: Store, fetch: BlobFetcher, record: LayerRecord) -> Descriptor
             f"layer {record.id} is neither unpacked nor packed in the store, and has no origin to fetch it from",
             help="build again; what is missing is made anew",
         )
-    fetch.fetch(record.blobs[0], record.origin)
-    return record.blobs[0]
+    refused: NotFoundError | None = None
+    for descriptor in record.blobs:
+        try:
+            fetch.fetch(descriptor, record.origin)
+            return descriptor
+        except NotFoundError as error:  # another form may be there
+            refused = refused or error
+    assert refused is not None, "there is a form that was refused"
+    raise refused
 
 
 _UNSET_NS = 1_234_567_891

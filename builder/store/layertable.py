@@ -83,17 +83,13 @@ class LayerTable:
         """The layers that pack to this tar."""
         return tuple(LayerId(row[0]) for row in self._database.rows("SELECT id FROM layers WHERE diff_id = ? ORDER BY id", (diff_id,)))
 
-    def imported(self, digest: Digest) -> LayerId | None:
-        """A step's layer from another machine that this blob is a form of."""
+    def imported(self, digest: Digest) -> tuple[LayerId, str] | None:
+        """A step's layer from another machine that this blob is a form of, and its origin."""
         row = self._database.row(
-            "SELECT id FROM layers JOIN layer_blobs ON layer_id = id WHERE digest = ? AND kind = 'built' AND origin IS NOT NULL", (digest,)
+            "SELECT id, origin FROM layers JOIN layer_blobs ON layer_id = id WHERE digest = ? AND kind = 'built' AND origin IS NOT NULL",
+            (digest,),
         )
-        return None if row is None else LayerId(row[0])
-
-    def origin(self, layer: LayerId) -> str | None:
-        """Where a layer's blobs can be had, None when only here."""
-        row = self._database.row("SELECT origin FROM layers WHERE id = ?", (layer,))
-        return None if row is None else row[0]
+        return None if row is None else (LayerId(row[0]), row[1])
 
     def add(self, record: LayerRecord, *, parents: Iterable[LayerId] = (), boot: str | None = None) -> bool:
         """Inserts; False and nothing changed when the id is there already. IntegrityError when a parent is gone."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,8 +190,13 @@ def write_layout(path: Path, entries: Iterable[Descriptor], blobs: BlobSource) -
     update_layout(path, lambda old: entries, blobs)
 
 
-def update_layout(path: Path, make: Callable[[Layout | None], Iterable[Descriptor]], blobs: BlobSource) -> None:
-    """As `write_layout`, the entries made from what is there (None: nothing yet) while no other writer can change it."""
+def update_layout(
+    path: Path, make: Callable[[Layout | None], Iterable[Descriptor]], blobs: BlobSource, *, unnamed_after: float | None = None
+) -> None:
+    """As `write_layout`, the entries made from what is there (None: nothing yet) while no other writer can change it.
+
+    With `unnamed_after` blobs that nothing names and that are older than so many seconds are removed.
+    """
     try:
         with guard_space(path), _exclusive(path):
             present: set[Digest] = set()
@@ -202,9 +208,23 @@ def update_layout(path: Path, make: Callable[[Layout | None], Iterable[Descripto
                         _add_blob(path, descriptor, blobs)
             kept = _kept(path, entries)
             _replace(path / "index.json", encode(Index(manifests=(*kept, *entries))))
+            if unnamed_after is not None:
+                _remove_unnamed(Layout.at(path), time.time() - unnamed_after)
     except OSError as error:
         where = error.filename or path
         raise LayerwrightError("output-unwritable", f"the OCI layout {path} cannot be written: {error.strerror} ({where})") from error
+
+
+def _remove_unnamed(layout: Layout, written_before: float) -> None:
+    """Nothing is removed where a manifest is missing, for then nobody knows what it named."""
+    try:
+        named = {hex_of(part.digest) for entry in layout.index.manifests for part in closure(layout, entry)}
+    except (NotFoundError, CorruptionError):
+        return
+    with os.scandir(layout.path / "blobs" / "sha256") as scan:
+        for blob in scan:
+            if blob.name not in named and blob.stat(follow_symlinks=False).st_mtime < written_before:
+                os.unlink(blob.path)
 
 
 def _existing(path: Path) -> Layout | None:

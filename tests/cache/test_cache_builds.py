@@ -270,3 +270,12 @@ def test_mounts_stay_here_unless_asked_for(machines: Machines) -> None:
     machines.build("a", cache_to=machines.ref())
     machines.build("b", cache_from=machines.ref(), no_cache=True)
     assert machines.site.output() == "once\n"
+
+
+def test_a_base_that_cannot_be_had_is_an_error_whoever_else_speaks_of_its_layer(machines: Machines) -> None:
+    machines.build("a", cache_to=f"type=registry,ref={machines.ref()},mode=max")
+    for owners in machines.fake.owners.values():
+        owners.discard("base")
+    machines.example(EXAMPLE + "RUN cat /opt/app/program > /shown\n")
+    with pytest.raises(LayerwrightError, match="base"):
+        machines.build("b", cache_from=machines.ref())

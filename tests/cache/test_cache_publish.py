@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -216,3 +217,17 @@ def test_a_layer_that_the_directory_lost_is_left_out(tmp_path: Path) -> None:
 def test_no_directory_is_no_cache(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         read_directory(tmp_path / "none", "latest")
+
+
+def test_what_no_cache_names_any_more_is_removed_from_a_directory(tmp_path: Path) -> None:
+    store = tmp_path / "cache/blobs/sha256"
+    blobs = MemoryBlobs()
+    write_directory(tmp_path / "cache", "latest", found(1, blobs), blobs, int(NOW))
+    (young, old) = (store / ("a" * 64), store / ("b" * 64))
+    for path in (young, old):
+        path.write_bytes(b"left over")
+    os.utime(old, (0, 0))
+    others = MemoryBlobs()
+    write_directory(tmp_path / "cache", "latest", found(2, others), others, int(NOW))
+    assert (young.exists(), old.exists()) == (True, False)
+    assert {int(entry.key, 16) for entry in read_directory(tmp_path / "cache", "latest").entries} == {1, 2, 10**6}
