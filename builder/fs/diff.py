@@ -21,6 +21,7 @@ import msgspec
 from builder.fs.copytree import set_mtime
 from builder.fs.dirtree import DirTree
 from builder.fs.entries import Entry, decode_path, encode_path
+from builder.fs.inode import kept_xattrs
 from builder.fs.overlay import TRUSTED, opaque_name
 from builder.fs.pack import Opener
 from builder.fs.scan import as_hardlink, raw_entries
@@ -285,6 +286,7 @@ def prune_upper(upper: str, changed: Changes) -> None:
 
     Not atomic, and can be repeated. The root directory takes the lower root's metadata, for a layer does not hold it.
     """
+    touched = bool(changed.dropped or changed.unmarked)
     with Upper(upper, EmptyTree(), changed.opaque_xattr) as target:
         for path in changed.dropped:
             handle, name, _ = target.locate(path)
@@ -294,7 +296,11 @@ def prune_upper(upper: str, changed: Changes) -> None:
         for entry in changed.entries:
             if entry.kind == "whiteout" and target.find(entry.path) is None:
                 target.hide(entry.path)
-        _restore_times(target, changed)
+                touched = True
+        if touched:
+            _restore_times(target, changed)
+        if changed.root is not None:
+            _restore_root(target, upper, changed.root)
 
 
 def _restore_times(target: Upper, changed: Changes) -> None:
@@ -303,5 +309,12 @@ def _restore_times(target: Upper, changed: Changes) -> None:
         if entry.kind == "dir":
             handle, name, _ = target.locate(entry.path)
             set_mtime(handle.fd, name, entry.mtime_ns)
-    if changed.root is not None:
-        target.make_directory(changed.root)
+
+
+def _restore_root(target: Upper, upper: str, root: Entry) -> None:
+    """Mostly only the time differs: each further call is a transaction of the file system, which others may hold up."""
+    now = msgspec.structs.replace(DirTree(upper).lstat("") or root, xattrs=kept_xattrs(os.fsencode(upper)))
+    if msgspec.structs.replace(now, mtime_ns=root.mtime_ns) != root:
+        target.make_directory(root)
+    elif now.mtime_ns != root.mtime_ns:
+        os.utime(upper, ns=(root.mtime_ns, root.mtime_ns))
