@@ -53,7 +53,7 @@ def run_image(request: RunRequest, shop: Workshop, output: Output, cancel: threa
             root=draft.root(),
             env=_environment(request, image, identity.home),
             cwd=workdir,
-            user=User(identity.uid, identity.gid, identity.groups),
+            user=User(identity.uid, identity.gid, identity.all_groups),
             network=request.network,
             hostname="layerwright",
         )

@@ -27,6 +27,11 @@ class Identity(msgspec.Struct, frozen=True):
     groups: tuple[int, ...] = ()
     home: str = "/"
 
+    @property
+    def all_groups(self) -> tuple[int, ...]:
+        """The supplementary groups with the primary one among them, so that no setgid program sheds it (CVE-2022-36109)."""
+        return tuple(dict.fromkeys((self.gid, *self.groups)))
+
 
 class Ownership(msgspec.Struct, frozen=True):
     """What files are to belong to; `unknown` are names that were not found, for which 0 stands (as BuildKit does, silently)."""

@@ -103,7 +103,6 @@ def test_the_attempts_work_where_nothing_holds_them(root: Path, tmp_path: Path) 
     with reachable(canary) as env:
         for attempt in (
             "plain_path",
-            "processes_of_the_host",
             "abstract_socket",
             "loopback_of_the_host",
             "raw_to_loopback",
