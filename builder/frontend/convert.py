@@ -9,7 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from builder.errors import LayerwrightError
+from builder.errors import LayerwrightError, UsageError
 from builder.frontend import metadata, transfer
 from builder.frontend.arguments import evaluate_globals, platform_arguments
 from builder.frontend.run import run
@@ -52,6 +52,8 @@ from grammar.nodes import Label as LabelNode
 
 def convert(dockerfile: Dockerfile, settings: FrontendSettings, resolver: BaseResolver) -> BuildPlan:
     """The plan for one platform; raises LayerwrightError with its place."""
+    if settings.build_args.get("BUILDKIT_DISABLE_FILEOP", "").lower() in ("1", "t", "true"):
+        raise UsageError("removed-argument", "BUILDKIT_DISABLE_FILEOP means nothing any more", help="drop the --build-arg")
     return Converter(dockerfile, settings, resolver).plan()
 
 

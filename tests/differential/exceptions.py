@@ -99,6 +99,24 @@ EXCEPTIONS: tuple[Exempt, ...] = (
         asked=True,
     ),
     Exempt(
+        "json-with-text-behind",
+        "20.10 reads a JSON array and forgets what stands behind it; later BuildKit takes such a line for shell form (reference 1.1)",
+        lambda d: d.kind in ("config", "history") and "CMD" in (d.where.upper() + str(d.ours)),
+        asked=True,
+    ),
+    Exempt(
+        "ignored-directories-walked",
+        "20.10 does not look for `!` patterns with wildcards below an ignored directory; reference 1.7: it is walked if negations exist",
+        lambda d: d.kind == "tree" and d.where.endswith(" exists") and d.theirs is None,
+        asked=True,
+    ),
+    Exempt(
+        "time-of-an-existing-destination",
+        "20.10 leaves the time of a destination in which nothing new was made; reference 1.5: it gets the source directory's mtime",
+        lambda d: d.kind == "tree" and d.where.endswith(" mtime") and _starts(d.step, "COPY "),
+        asked=True,
+    ),
+    Exempt(
         "chmod-above-0777",
         "20.10 drops setuid, setgid and sticky from --chmod; reference 1.5 --chmod: octal up to 07777",
         lambda d: d.kind == "tree" and d.where.endswith(" mode") and "--chmod=" in d.step and int(d.ours, 8) & 0o777 == int(d.theirs, 8),

@@ -417,3 +417,13 @@ def test_proxies_stand_in_no_key_and_no_history() -> None:
     assert operation("FROM base\nRUN x", build_args=given) == operation("FROM base\nRUN x")
     assert history("FROM base\nRUN x", build_args=given) == history("FROM base\nRUN x")
     assert history("FROM base\nARG HTTP_PROXY\nRUN x", build_args=given)[1] == "RUN |1 HTTP_PROXY=http://p /bin/sh -c x # buildkit [layer]"
+
+
+def test_removed_arguments_are_refused() -> None:
+    assert failure("FROM base", build_args={"BUILDKIT_DISABLE_FILEOP": "1"}) == "removed-argument"
+    assert history("FROM base\nENV A=1", build_args={"BUILDKIT_DISABLE_FILEOP": "0"}) == ["ENV A=1"]
+
+
+def test_arguments_of_the_builder_change_no_image() -> None:
+    given = {"BUILDKIT_SYNTAX": "docker/dockerfile:1", "BUILDKIT_BUILD_NAME": "x", "BUILDKIT_INLINE_CACHE": "1"}
+    assert operation("FROM base\nRUN a", build_args=given) == operation("FROM base\nRUN a")
