@@ -8,7 +8,7 @@ own tag by then, so it is found. Nothing is lost, and in quiet times it takes on
 
 An export's own tag stays for half an hour after it is covered, in which a slower export may still need it, and is
 then removed by whichever export comes by. Where the registry removes no tags, no more of them are made once there
-are many; then two exports within the same second may lose one of them.
+are many; then, and where it does not list them, two exports within the same second may lose one of them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from builder.errors import CorruptionError, LayerwrightError, NotFoundError
 from builder.oci.digest import Digest
 from builder.oci.manifest import MAX_MANIFEST, Descriptor
 from builder.oci.reference import Reference
+from builder.registry.failures import RegistryError
 from builder.store.blobs import BlobStore
 from builder.store.layout import REF_NAME, Layout, names_of, read_blob, update_layout
 
@@ -75,12 +76,13 @@ class RegistryCache:
         self._sleep = sleep
         self._own_tags = own_tags
         self._there: set[Digest] = set()
+        self._listed = True
 
     def publish(self, document: Document, origins: Mapping[Digest, str]) -> Published:
         """Add these results; raises the registry's errors."""
         identity = f"{int(self._clock()):08x}-{os.urandom(6).hex()}"
         ours = msgspec.structs.replace(document, covers=(identity,))
-        own_tag = len(self._stale(self._others(), self.current().covers)) < self._own_tags
+        own_tag = self._tags_help()
         if own_tag:
             self._push(self._own(identity), ours, origins, identity)
         for number in range(MAX_ROUNDS):
@@ -99,8 +101,19 @@ class RegistryCache:
             "cache-contended", f"others kept replacing the cache {self._reference.familiar}", help="export to a name for each branch or job"
         )
 
+    def _tags_help(self) -> bool:
+        """Whether an export's own tag will be seen by others, and be removed some day."""
+        try:
+            others = self._others()
+        except RegistryError:
+            self._listed = False
+            return False
+        return len(self._stale(others, self.current().covers)) < self._own_tags
+
     def _others(self) -> list[str]:
         """The exports that have a tag of their own, oldest first."""
+        if not self._listed:
+            return []
         prefix = _prefix(self._reference)
         tags = (tag.removeprefix(prefix) for tag in self._registry.tags(self._reference) if tag.startswith(prefix))
         return sorted(f"{match[1]}-{match[2]}" for tag in tags if (match := _OWN.fullmatch(tag)) is not None)[-MAX_LISTED:]

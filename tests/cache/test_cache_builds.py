@@ -127,6 +127,24 @@ def test_an_image_carries_its_own_cache(machines: Machines, argument: dict[str, 
     assert second.digest == first.digest
 
 
+def test_an_image_for_several_platforms_carries_the_cache_of_each(machines: Machines) -> None:
+    name = f"{machines.fake.host}/image:1"
+    machines.example("FROM scratch\nARG TARGETARCH\nWORKDIR /$TARGETARCH\nCOPY main.c .\n")
+    platforms = ("linux/amd64", "linux/arm64")
+    first = machines.build("a", tags=(name,), outputs=("type=registry",), cache_to="type=inline", platforms=platforms)
+    assert first.ran == 4
+    second = machines.build("b", cache_from=f"type=registry,ref={name}", cache_to="type=inline", platforms=platforms)
+    assert (second.ran, second.digest) == (0, first.digest)
+
+
+def test_an_inline_cache_speaks_of_the_layers_that_the_image_has(machines: Machines) -> None:
+    name = f"{machines.fake.host}/image:1"
+    output = ("type=registry,rewrite-timestamp=true",)
+    first = machines.build("a", tags=(name,), outputs=output, cache_to="type=inline", epoch=1_000_000_000)
+    second = machines.build("b", cache_from=name, tags=(name,), outputs=output, cache_to="type=inline", epoch=1_000_000_000)
+    assert (second.ran, second.digest) == (0, first.digest)
+
+
 def test_an_image_that_was_asked_for_none_carries_no_cache(machines: Machines) -> None:
     name = f"{machines.fake.host}/image:1"
     machines.build("a", tags=(name,), outputs=("type=registry",))

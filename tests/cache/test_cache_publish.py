@@ -23,7 +23,7 @@ from builder.registry.settings import Settings
 from builder.store.blobs import MemoryBlobs
 from builder.store.layout import Layout
 from tests.peers.distribution import Registry as Server
-from tests.registry.fake_registry import FakeRegistry, sample
+from tests.registry.fake_registry import FakeRegistry, Fault, sample
 
 SETTINGS = Settings(attempts=3, backoff=0.01)
 NOW = 1_800_000_000.0
@@ -158,6 +158,14 @@ def test_where_no_tag_is_ever_removed_no_more_are_made(fake: FakeRegistry) -> No
         Exporter(fake.host, number, clock=lambda: NOW + QUIET + 60, own_tags=2).publish()
     assert len(own_tags(fake)) == 2
     assert held(fake.host) == {1, 2, 3, 4, 5}
+
+
+def test_a_registry_that_lists_no_tags_gets_none(fake: FakeRegistry) -> None:
+    fake.faults.append(Fault("GET", "/tags/list", times=99, status=405))
+    for number in range(1, 4):
+        Exporter(fake.host, number).publish()
+    assert own_tags(fake) == []
+    assert held(fake.host) == {1, 2, 3}
 
 
 def test_what_the_registry_lost_is_left_out(fake: FakeRegistry) -> None:
