@@ -145,7 +145,7 @@ class RunSteps:
             root=draft.root(),
             env=tuple(env.items()),
             cwd=action.cwd,
-            user=User(identity.uid, identity.gid, identity.groups),
+            user=User(identity.uid, identity.gid, identity.all_groups),
             mounts=tuple(mounts),
             network=action.network,
             insecure=action.insecure,
