@@ -62,7 +62,7 @@ Examples:
 @click.option("--cgroup-parent", metavar="PATH", help="The cgroup that steps are put below.")
 @click.option("--allow", multiple=True, metavar="ENTITLEMENT", help="network.host or security.insecure.")
 @click.option("--secret", "secrets", multiple=True, metavar="id=NAME[,src=FILE|env=VAR]", help="A secret for RUN --mount=type=secret.")
-@click.option("--ssh", multiple=True, metavar="default|ID[=SOCKET]", help="An ssh agent for RUN --mount=type=ssh.")
+@click.option("--ssh", multiple=True, metavar="default|ID[=SOCKET|KEY[,KEY]]", help="An ssh agent for RUN --mount=type=ssh.")
 @click.option(
     "-o",
     "--output",

@@ -29,7 +29,7 @@ Examples:
 @click.option("--after", "side", flag_value="after", help="The root as the step left it (where it finished).")
 @click.option("--shell", metavar="PROGRAM", help="The program to run (the first shell there is).")
 @click.option("--secret", "secrets", multiple=True, metavar="id=NAME[,src=FILE|env=VAR]", help="A secret that the step mounts.")
-@click.option("--ssh", multiple=True, metavar="default|ID[=SOCKET]", help="An ssh agent that the step mounts.")
+@click.option("--ssh", multiple=True, metavar="default|ID[=SOCKET|KEY[,KEY]]", help="An ssh agent that the step mounts.")
 @click.option("--root", metavar="DIR", help="The store.")
 def debug(
     build: str | None,

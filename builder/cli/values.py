@@ -100,19 +100,20 @@ def parse_secrets(items: Iterable[str], env: Environment) -> dict[str, SecretFil
     return secrets
 
 
-def parse_ssh(items: Iterable[str], env: Environment) -> dict[str, str]:
-    """--ssh: `default` or `id[=socket]`; the socket of SSH_AUTH_SOCK where none is named."""
-    agents: dict[str, str] = {}
+def parse_ssh(items: Iterable[str], env: Environment) -> dict[str, tuple[str, ...]]:
+    """--ssh: `default` or `id[=socket]` or `id=key[,key...]`; the socket of SSH_AUTH_SOCK where none is named."""
+    agents: dict[str, tuple[str, ...]] = {}
     for item in items:
-        identity, _, path = item.partition("=")
-        path = path or env.get("SSH_AUTH_SOCK") or ""
-        if not path:
+        identity, _, named = item.partition("=")
+        socket = env.get("SSH_AUTH_SOCK")
+        paths = tuple(path for path in named.split(",") if path) or ((socket,) if socket else ())
+        if not paths:
             raise UsageError(
                 "bad-ssh",
                 f"--ssh {item}: no agent, for SSH_AUTH_SOCK is not set",
-                help="start one with `eval $(ssh-agent)` and ssh-add, or name a socket: --ssh default=SOCKET",
+                help="start one with `eval $(ssh-agent)` and ssh-add, or name a socket or a key: --ssh default=SOCKET",
             )
-        agents[identity or "default"] = _absolute(path, env)
+        agents[identity or "default"] = tuple(_absolute(path, env) for path in paths)
     return agents
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -81,10 +81,12 @@ def run_build(
     started = clock.now_ns()
     cancel = cancel or threading.Event()
     try:
-        with Workshop(trusting(settings, request)) as shop:
+        with Workshop(trusting(settings, request)) as shop, _agents(request) as agents:
             chronicle = Chronicle(shop.store, request, started)
             with _recorded(chronicle, clock, explained):
-                outcome = _Build(request, shop, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle, on_failure).run()
+                outcome = _Build(
+                    request, shop, agents, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle, on_failure
+                ).run()
                 chronicle.made(outcome.digest, *(image.descriptor.digest for image in outcome.result.images))
             if is_due(shop.store):
                 from builder.store.sweep import collect_when_due
@@ -125,9 +127,9 @@ def _explained(chronicle: Chronicle, record: BuildRecord, *, dry: bool) -> Expla
 def foresee(request: BuildRequest, settings: WorkshopSettings) -> Explanation:
     """What a build would find cached and what it would run, and why; nothing is run and nothing recorded."""
     clock = system_clock(request.epoch)
-    with Workshop(settings) as shop:
+    with Workshop(settings) as shop, _agents(request) as agents:
         chronicle = Chronicle(shop.store, request, clock.now_ns())
-        _Build(request, shop, Silent(), clock, threading.Event(), chronicle).probe()
+        _Build(request, shop, agents, Silent(), clock, threading.Event(), chronicle).probe()
         return _explained(chronicle, chronicle.record(clock.now_ns(), None), dry=True)
 
 
@@ -136,8 +138,8 @@ def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, 
 
     `check` looks at every stage; a base that cannot be resolved leaves the rules that need it silent.
     """
-    with Workshop(settings) as shop, contextlib.ExitStack() as stack:
-        contexts = open_contexts(request, _remote(request, shop, None), stack)
+    with Workshop(settings) as shop, _agents(request) as agents, contextlib.ExitStack() as stack:
+        contexts = open_contexts(request, _remote(request, shop, agents, None), stack)
         dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, shop.store.index)
         platform = _platforms(request)[0]
         bases: dict[int, BaseImage] = {}
@@ -154,6 +156,7 @@ class _Build:
         self,
         request: BuildRequest,
         shop: Workshop,
+        agents: Mapping[str, str],
         listener: Listener,
         clock: Clock,
         cancel: threading.Event,
@@ -167,7 +170,8 @@ class _Build:
         self._cancel = cancel
         self._chronicle = chronicle
         self._on_failure = on_failure
-        self._remote = _remote(request, shop, cancel)
+        self._agents = agents
+        self._remote = _remote(request, shop, agents, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
         self._caches = Caches(request, shop, listener, clock)
@@ -291,7 +295,7 @@ class _Build:
             proxies=tuple(request.proxies.items()),
             hosts=tuple((address, name) for name, address in request.hosts),
             resources=request.resources,
-            ssh=tuple(request.ssh.items()),
+            ssh=tuple(self._agents.items()),
         )
         secrets = GivenSecrets(request.secrets)
         mounts, fill = CacheMounts(shop.store), self._caches.fill_mount
@@ -347,9 +351,18 @@ def _platforms(request: BuildRequest) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys(named)) or (host_platform(),)
 
 
-def _remote(request: BuildRequest, shop: Workshop, cancel: threading.Event | None) -> Remote:
+def _agents(request: BuildRequest) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+    """The sockets of --ssh; what starts agents is loaded by a build that has some."""
+    if not request.ssh:
+        return contextlib.nullcontext({})
+    from builder.engine.agents import open_agents
+
+    return open_agents(request.ssh)
+
+
+def _remote(request: BuildRequest, shop: Workshop, agents: Mapping[str, str], cancel: threading.Event | None) -> Remote:
     keep = request.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in ("1", "true")
-    return Remote(shop, _secret_source(request), cancel=cancel, ssh=request.ssh, keep_git_dir=keep)
+    return Remote(shop, _secret_source(request), cancel=cancel, ssh=agents, keep_git_dir=keep)
 
 
 def _secret_source(request: BuildRequest) -> GivenSecrets:

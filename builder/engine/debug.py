@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from builder.cache.keys import combine
+from builder.engine.agents import open_agents
 from builder.engine.workshop import Workshop
 from builder.errors import NotFoundError
 from builder.frontend.state import DEFAULT_PATH
@@ -41,7 +42,7 @@ class DebugRequest(msgspec.Struct, frozen=True):
     side: Side | None = None
     shell: str | None = None
     secrets: Mapping[str, SecretFile | SecretValue] = {}
-    ssh: Mapping[str, str] = {}
+    ssh: Mapping[str, tuple[str, ...]] = {}
     terminal: str = ""
 
 
@@ -60,12 +61,12 @@ def debug_step(request: DebugRequest, shop: Workshop, talk: Talk, told: StepTold
             raise NotFoundError(
                 "layer-collected", f"a layer that {place_of(step)} stands on is not in the store any more", help="build again, then debug"
             )
-    settings = RunSettings(ssh=tuple(request.ssh.items()))
-    runner = RunSteps(
-        shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(request.secrets), Times(time.time_ns(), None)
-    )
     control = StepControl(lambda stream, data: None, lambda code, message: None, threading.Event())
     with contextlib.ExitStack() as stack:
+        settings = RunSettings(ssh=tuple(stack.enter_context(open_agents(request.ssh)).items()))
+        runner = RunSteps(
+            shop.layers, CacheMounts(shop.store), shop.sandbox, settings, GivenSecrets(request.secrets), Times(time.time_ns(), None)
+        )
         draft, process = runner.prepare(action, (root, *inputs[1:]), control, stack)
         shell = interactive(process, draft.tree, request.shell, request.terminal)
         told(step, side, missing)

@@ -21,7 +21,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `dockerfile` is a path (relative to the working directory), a URL, `-` for stdin, or None for Dockerfile in
     the context. Platforms, outputs and caches as written on the command line. `epoch` is SOURCE_DATE_EPOCH in seconds.
-    Sizes in bytes; `hosts` are (name, address).
+    Sizes in bytes; `hosts` are (name, address); `ssh` has an agent's socket or key files by id.
     """
 
     context: str = "."
@@ -46,7 +46,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources = Resources()
     allow: tuple[str, ...] = ()
     secrets: Mapping[str, SecretFile | SecretValue] = {}
-    ssh: Mapping[str, str] = {}
+    ssh: Mapping[str, tuple[str, ...]] = {}
     outputs: tuple[str, ...] = ()
     push: bool = False
     load: bool = False

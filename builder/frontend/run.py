@@ -48,7 +48,7 @@ def run(session: Session, state: StageState, node: Run) -> None:
     action = RunAction(
         argv=arguments,
         env=tuple(state.scope.env.items()),
-        cwd=normalize_workdir("/", state.workdir.lstrip("/")),
+        cwd=state.workdir,
         user=state.config.user,
         mounts=tuple(mounts),
         network=network,

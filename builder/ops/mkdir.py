@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.errors import LayerwrightError
-from builder.fs.resolve import resolve
+from builder.fs.resolve import clean, resolve
 from builder.graph.operations import MakeDirectory
 from builder.ops.copy_owner import owner_of
 from builder.ops.copy_plan import Plan
@@ -15,7 +15,7 @@ from grammar.diagnostics import Diagnostic
 def make_directory(action: MakeDirectory, destination: Destination, times: Times) -> Applied:
     """Makes what is missing; `changed` is False when the directory is there, which then adds no layer."""
     plan = Plan(destination.root)
-    path = resolve(plan, action.path)
+    path = resolve(plan, clean(action.path))  # BuildKit too drops `..` before it follows links
     current = plan.lstat(path)
     if current is not None and current.kind == "dir":
         return Applied(changed=False)

@@ -173,7 +173,7 @@ class RunSteps:
             case SecretSpec():
                 return self._secret(spec, env)
             case SshSpec():
-                return self._ssh(spec, env)
+                return self._ssh(spec, env, stack)
             case InlineSpec():
                 return (FileMount(spec.target, spec.content, 0o755, executable=True),)
             case _ as never:
@@ -220,7 +220,9 @@ class RunSteps:
             return ()
         return (FileMount(spec.target, data, spec.mode, spec.uid, spec.gid),)
 
-    def _ssh(self, spec: SshSpec, env: dict[str, str]) -> tuple[Mount, ...]:
+    def _ssh(self, spec: SshSpec, env: dict[str, str], stack: contextlib.ExitStack) -> tuple[Mount, ...]:
+        # Set whether or not there is an agent, as BuildKit does; the first mount's, unless ENV says otherwise.
+        env.setdefault("SSH_AUTH_SOCK", spec.target)
         agent = dict(self._settings.ssh).get(spec.id)
         if agent is None:
             if spec.required:
@@ -234,8 +236,10 @@ class RunSteps:
                 f"the ssh agent {spec.id!r} is not a socket: {agent}",
                 help="start an agent, or name its socket with --ssh ID=SOCKET",
             )
-        env.setdefault("SSH_AUTH_SOCK", spec.target)
-        return (SocketMount(agent, spec.target, spec.mode, spec.uid, spec.gid),)
+        from builder.ops.agents import AgentRelay
+
+        relay = stack.enter_context(AgentRelay(agent))
+        return (SocketMount(relay.path, spec.target, spec.mode, spec.uid, spec.gid),)
 
 
 class _Tail:

@@ -188,7 +188,11 @@ def _last_capability() -> int:
 def _enter_directory(path: str) -> None:
     """As root, so that a directory closed to the step's user can be its place (runc does so too)."""
     try:
-        os.chdir(path)
+        try:
+            os.chdir(path)
+        except FileNotFoundError:
+            os.makedirs(path, 0o755, exist_ok=True)  # a mount covers what the caller made, or `..` leads elsewhere; runc does so
+            os.chdir(path)
     except OSError as error:
         raise SetupError(f"cannot change to directory {path}: {(error.strerror or '').lower()}") from error
     try:
