@@ -8,34 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.bases import base_archives
 from tests.differential.builders import Failed, Ours, Outcome, Reference
 from tests.differential.casefile import Case, lay_out, read_cases
 from tests.differential.compare import compare
 from tests.differential.exceptions import EXCEPTIONS, sort_out
-from tests.peers.engine import Engine
 
 DATA = Path(__file__).resolve().parents[2] / "testdata" / "differential"
 CASES = [case for path in sorted(DATA.glob("*.cases")) for case in read_cases(path)]
 BY_NAME = [pytest.param(case, id=f"{case.area}-{case.name}") for case in CASES]
-
-
-@pytest.fixture(scope="session")
-def archives(busybox_root: Path) -> list[bytes]:
-    """The bases."""
-    return base_archives(busybox_root)
-
-
-@pytest.fixture(scope="session")
-def ours(archives: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Ours:
-    """Our builder."""
-    return Ours(tmp_path_factory.mktemp("ours") / "store", archives)
-
-
-@pytest.fixture(scope="session")
-def reference(archives: list[bytes], dockerd: Engine) -> Reference:
-    """The reference builder."""
-    return Reference(dockerd, archives)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +47,6 @@ def test_same_as_reference(
     case: Case,
     ours: Ours,
     references: Callable[[Case], Outcome],
-    dockerd: Engine,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
