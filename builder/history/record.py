@@ -109,9 +109,9 @@ def pack_steps(steps: tuple[StepRecord, ...]) -> bytes:
     raw = msgspec.msgpack.encode(steps)
     if len(raw) < _COMPRESSED_FROM:
         return raw
-    import zlib  # its library costs an unchanged build 2 ms to load
+    from isal import isal_zlib  # four times as fast as zlib; loaded only by builds of many steps
 
-    return zlib.compress(raw, 1)
+    return isal_zlib.compress(raw, 1)
 
 
 def unpack_steps(record: BuildRecord) -> tuple[StepRecord, ...]:
