@@ -9,7 +9,7 @@ from builder.graph.operations import CopyAction, MakeDirectory, RunAction
 from builder.history.cause import Cause, short
 from builder.history.record import StepRecord
 
-_SECRET = r"(?i)(pass|passwd|password|pwd|secret|token|credential|auth|key)"
+_SECRET = r"(?i)(_|^)(api_?key|auth|credentials?|key|password|passwd|pword|pwd|secret|token)(_|$)"  # as SecretsUsedInArgOrEnv
 
 
 def operation_causes(now: StepRecord, was: StepRecord) -> Iterator[Cause]:
@@ -106,5 +106,5 @@ def _value(name: str, value: str | None) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    """By the words that the check SecretsUsedInArgOrEnv looks for; such values stay out of logs."""
+    """By the words that BuildKit's check looks for; such values stay out of logs."""
     return re.search(_SECRET, name) is not None
