@@ -33,9 +33,17 @@ def require_platform(platform: Platform) -> None:
     raise LayerwrightError(
         "foreign-platform",
         f"this machine ({host}) cannot run programs for {platform}",
-        help=f"apt-get install qemu-user-static binfmt-support, so that binfmt_misc has qemu-{name}; "
-        "or build the stage with --platform=$BUILDPLATFORM",
+        help=f"{_remedy(name)}; or build the stage with --platform=$BUILDPLATFORM",
     )
+
+
+def _remedy(name: str) -> str:
+    """What to do as root: install the emulator, or tell the kernel of the one that is there."""
+    program = f"/usr/bin/qemu-{name}-static"
+    if not Path(program).exists():
+        return f"apt-get install qemu-user-static binfmt-support, so that binfmt_misc has qemu-{name}"
+    mounted = "" if (BINFMT / "register").exists() else f"mount -t binfmt_misc none {BINFMT} && "
+    return f"{program} is there, but the kernel does not know it: {mounted}apt-get install --reinstall binfmt-support qemu-user-static"
 
 
 def _registered(name: str) -> bool:
