@@ -52,7 +52,9 @@ def unpack_mount(blobs: BlobStore, layer: Layer, directory: str) -> None:
             reader.drain()
         if unpacked.diff_id != layer.diff_id:
             raise CorruptionError("layer-diff-id", f"the cache mount in {layer.digest} is not what its cache says")
-    except BaseException:
+    except BaseException as error:
         for name in os.listdir(directory):
             remove_tree(os.path.join(directory, name))
+        if isinstance(error, OSError):
+            raise CorruptionError("mount-unusable", f"the cache mount in {layer.digest} cannot be unpacked: {error.strerror}") from error
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -92,3 +93,23 @@ def test_one_edited_file_runs_only_what_depends_on_it(built: tuple[Command, str,
     ran = [block.splitlines()[0] for block in said.split("\n\n") if "DONE" in block and "exporting" not in block]
     assert [line.partition("] ")[2].split()[0] for line in ran] == ["COPY", "RUN"], ran
     assert "src/app.py" in ran[0]
+
+
+def test_another_store_takes_everything_from_the_cache_and_pulls_nothing(
+    built: tuple[Command, str, Path], registry: Registry, debian_base: str, tmp_path: Path
+) -> None:
+    command, name, _ = built
+    cache = f"{registry.host}/app-cache:main"
+    base = ("--build-arg", f"BASE={debian_base}")
+    command.build("-o", "type=cacheonly", "--cache-to", f"type=registry,ref={cache},mode=max", *base, "app")
+    other = Command(tmp_path / "store", command.cwd)
+    said = other.build("-t", f"{name}-again", "-o", "type=registry,store=false", "--cache-from", cache, *base, "app")
+    lines = said.stderr.splitlines()
+    ends = [after.partition(" ")[2] for line, after in itertools.pairwise(lines) if " [" in line]
+    assert ends == ["CACHED"] * 6, said.stderr
+    kept = [path.stat().st_size for path in (tmp_path / "store/blobs/sha256").iterdir()]
+    assert sum(kept) < 100_000, "manifests and configs only"
+    assert not any((tmp_path / "store/layers").iterdir())
+    inspect = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}"]
+    digests = {subprocess.run([*inspect, f"docker://{at}"], check=True, capture_output=True).stdout for at in (name, f"{name}-again")}
+    assert len(digests) == 1
