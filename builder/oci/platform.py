@@ -49,7 +49,7 @@ def parse_platform(text: str) -> Platform:
         return host_platform()
     parts = text.strip().split("/")
     if not all(part and part.replace("_", "").replace("-", "").replace(".", "").isalnum() for part in parts) or len(parts) > 3:
-        raise UsageError("invalid-platform", f"{text!r} is not a platform", help="write os/arch[/variant], as linux/arm64")
+        raise UsageError("invalid-platform", f"{text[:300]!r} is not a platform", help="write os/arch[/variant], as linux/arm64")
     host = host_platform()
     if len(parts) == 1:
         known_os = parts[0].lower() in ("linux", "windows", "darwin", "macos", "freebsd")

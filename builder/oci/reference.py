@@ -81,8 +81,9 @@ def parse_reference(text: str) -> Reference:
 
 
 def _invalid(text: str, why: str) -> UsageError:
+    shown = text if len(text) <= 300 else f"{text[:300]}..."
     return UsageError(
         "invalid-reference",
-        f"{text!r} is not an image reference: {why}",
+        f"{shown!r} is not an image reference: {why}",
         help="write [host[:port]/]name[:tag], as registry.example:5000/app:1",
     )
