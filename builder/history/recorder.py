@@ -8,6 +8,7 @@ first time counts. A log that cannot be written
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,11 +50,11 @@ class Recorder:
                 with self._lock:
                     self._count += 1
                     self.heard.setdefault(event.vertex, Heard(self._count, event.time))
-            case StepCached() if self.heard[event.vertex].outcome == "waiting":
+            case StepCached() if event.vertex in self.heard and self.heard[event.vertex].outcome == "waiting":
                 self.heard[event.vertex].outcome = "cached"
-            case StepLog():
+            case StepLog() if event.vertex in self.heard:
                 self._write(event)
-            case StepFinished():
+            case StepFinished() if event.vertex in self.heard:
                 self._finish(event)
             case _:
                 pass
@@ -98,7 +99,5 @@ class Recorder:
         with self._lock:
             log = self._logs.pop(vertex, None)
         if log is not None:
-            try:
+            with suppress(OSError):  # the last buffer did not fit on the disk
                 log.close()
-            except OSError:
-                self.heard[vertex].error = self.heard[vertex].error or None
