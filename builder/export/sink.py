@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,10 +59,11 @@ def open_sink(dest: str, stdout: BinaryIO | None) -> Iterator[Write]:
         return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with guard_space(path.parent):
-            with open(temporary, "xb", buffering=0) as file:
-                yield _whole(file.write)
-                os.fsync(file.fileno())
+        with guard_space(path.parent), _nameless(path.parent, temporary) as file:
+            yield _whole(file.write)
+            os.fsync(file.fileno())
+            if not temporary.exists():
+                os.link(f"/proc/self/fd/{file.fileno()}", temporary)
             os.rename(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -70,6 +73,19 @@ def open_sink(dest: str, stdout: BinaryIO | None) -> Iterator[Write]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _nameless(directory: Path, temporary: Path) -> FileIO:
+    """A file without a name, so that a killed build leaves nothing; under a temporary one where the file system has no such files.
+
+    O_TMPFILE: open(2), since Linux 3.11; NFS and some FUSE file systems refuse it.
+    """
+    try:
+        return open(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666), "wb", buffering=0)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+        return open(temporary, "xb", buffering=0)
 
 
 def _whole(write: Callable[[bytes], int | None]) -> Write:

@@ -189,7 +189,8 @@ class Layers:
         def commit(directory: str, changed: Changes, note: str) -> LayerId:
             return self._add_built(stack, directory, changed, note)
 
-        return Draft(self._store.scratch_directory("draft-"), lowers, self._opaque_xattr, commit, self._copies, stack, self._shared, self._discarder.discard)
+        directory = self._store.scratch_directory("draft-")
+        return Draft(directory, lowers, self._opaque_xattr, commit, self._copies, stack, self._shared, self._discarder.discard)
 
     @contextmanager
     def scratch_root(self, ids: Sequence[LayerId]) -> Iterator[Root]:
