@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -151,3 +152,32 @@ def test_an_error_does_not_show_a_secret(refused: Refused, tmp_path: Path) -> No
     secret.write_text("c4n4ry" * 5)
     error = refused('FROM box\nRUN --mount=type=secret,id=s,env=TOKEN test -n "$TOKEN"; exit 3\n', secrets={"s": SecretFile(str(secret))})
     assert "c4n4ry" not in str(error) + "".join(error.notes) + repr(error)
+
+
+def test_device_nodes_of_an_image_cannot_be_opened(site: Site) -> None:
+    """They stay in the layers, as nodes of the disk, the memory and the kernel's log, wherever a step can put them."""
+    with tarfile.open(site.context / "nodes.tar", "w") as archive:
+        for name, kind, major, minor in (
+            ("disk", tarfile.BLKTYPE, 7, 0),
+            ("log", tarfile.CHRTYPE, 1, 11),
+            ("memory", tarfile.CHRTYPE, 1, 1),
+        ):
+            entry = tarfile.TarInfo(f"nodes/{name}")
+            entry.type, entry.devmajor, entry.devminor, entry.mode = kind, major, minor, 0o666
+            archive.addfile(entry)
+    site.dockerfile("""
+        FROM box
+        ADD nodes.tar /
+        RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t for place in /c /t /dev /dev/shm /var; do \\
+              mknod -m 666 $place/log c 1 11 && mknod -m 666 $place/disk b 7 0; done; mknod /null c 1 3; \\
+            for node in /nodes/* /c/* /t/* /dev/log /dev/disk /dev/shm/* /var/*; do \\
+              (: < $node) && echo read $node; (: > $node) && echo written $node; done; \\
+            echo x > /dev/null && head -c 1 /dev/zero | wc -c
+        RUN ls -l /nodes /null | grep -c '^[bc]'
+    """)
+    site.build(network="none")
+    lines = site.output().splitlines()
+    assert [line for line in lines if line.startswith(("read", "written"))] == []
+    assert len([line for line in lines if "ermission denied" in line]) == 2 * (3 + 5 * 2)
+    assert "1" in lines
+    assert lines[-1] == "4"
