@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import msgspec
 
@@ -40,8 +40,11 @@ def probe(
 ) -> Probe:
     """Hits from the bases up, needs from the target down."""
     hits: dict[VertexID, RootResult] = {}
+    again: set[VertexID] = set()  # what --no-cache names, and whatever reads of it: known only once that has run
     for vertex in vertices:
-        found = _known(vertex, hits, keys, ignored, lookup, runner)
+        if ignored(vertex.id) or not again.isdisjoint(vertex.inputs):
+            again.add(vertex.id)
+        found = _known(vertex, hits, keys, again, lookup, runner)
         if found is not None:
             hits[vertex.id] = found
     wanted = {target}
@@ -57,7 +60,7 @@ def _known(
     vertex: Vertex,
     hits: Mapping[VertexID, RootResult],
     keys: Mapping[VertexID, CacheKey],
-    ignored: Callable[[VertexID], bool],
+    again: Set[VertexID],
     lookup: Lookup,
     runner: OpRunner,
 ) -> RootResult | None:
@@ -72,7 +75,7 @@ def _known(
         return None
     if isinstance(operation, Merge):
         return merged(below, hits.get(vertex.inputs[1]))
-    if ignored(vertex.id):
+    if vertex.id in again:
         return None
     record = lookup(keys[vertex.id], below)
     if record is None:

@@ -196,3 +196,18 @@ def test_unneeded_stages_are_not_built(site: Site) -> None:
     site.dockerfile("FROM missing.invalid/none AS unused\nRUN false\nFROM box\nRUN true\n")
     site.build()
     assert site.ran() == ["FROM box", "RUN true"]
+
+
+def test_a_stage_named_by_the_filter_runs_though_its_reader_is_a_hit(site: Site) -> None:
+    site.dockerfile(
+        """
+        FROM box AS make
+        RUN echo made > /out
+        FROM box
+        COPY --from=make /out /out
+        RUN cat /out > /copy
+        """
+    )
+    site.build()
+    site.build(no_cache_stages=("make",))
+    assert site.ran() == ["RUN echo made > /out"]
