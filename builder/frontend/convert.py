@@ -222,6 +222,9 @@ class Converter:
         state = StageState(stage, parent.platform, parent.vertex)
         state.config, state.author, state.base = parent.config, parent.author, parent.base
         state.scope, state.history = parent.scope.copy(), list(parent.history)
+        for item in state.config.env or ():  # a stage begins with its config's variables, whatever ARG made of them since
+            key, _, value = item.partition("=")
+            state.scope.set_env(key, value)
         return state
 
     def _from_files(self, stage: Stage, platform: Platform, name: str) -> StageState:

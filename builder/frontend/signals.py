@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 _NAMES = frozenset(item.name.removeprefix("SIG") for item in signal.Signals) | frozenset(
@@ -13,6 +14,6 @@ _NAMES = frozenset(item.name.removeprefix("SIG") for item in signal.Signals) | f
 
 def is_signal(text: str) -> bool:
     """Whether the text names a signal of Linux."""
-    if text.isascii() and text.isdigit():
-        return 0 < int(text) <= 64
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text) != 0  # BuildKit's ParseSignal leaves the range to the engine
     return text.upper().removeprefix("SIG") in _NAMES
