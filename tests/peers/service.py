@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,10 +21,13 @@ class Service:
 
     def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.log = log
+        self.name = argv[0]
         log.parent.mkdir(parents=True, exist_ok=True)
+        # A test run that is killed takes its servers along: they get SIGTERM when this process ends.
+        tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
-                list(argv),
+                [*tied, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -42,7 +46,7 @@ class Service:
             time.sleep(0.05)
         tail = self.log.read_text(errors="replace")[-2000:]
         self.stop()
-        raise Unavailable(f"{self.process.args[0] if isinstance(self.process.args, list) else self.process.args} did not start: {tail}")
+        raise Unavailable(f"{self.name} did not start: {tail}")
 
     def stop(self, seconds: float = 10.0) -> None:
         """Asks, then kills; safe to call twice."""
