@@ -63,7 +63,7 @@ def open_sink(dest: str, stdout: BinaryIO | None) -> Iterator[Write]:
             yield _whole(file.write)
             os.fsync(file.fileno())
             if not temporary.exists():
-                os.link(f"/proc/self/fd/{file.fileno()}", temporary)
+                _name(file.fileno(), temporary)
             os.rename(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -73,6 +73,15 @@ def open_sink(dest: str, stdout: BinaryIO | None) -> Iterator[Write]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _name(fd: int, path: Path) -> None:
+    """Give a nameless file its name; with a descriptor for the source, for without one os.link() is link(2), which follows nothing."""
+    links = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(str(fd), path, src_dir_fd=links, follow_symlinks=True)
+    finally:
+        os.close(links)
 
 
 def _nameless(directory: Path, temporary: Path) -> FileIO:
