@@ -30,7 +30,7 @@ def test_nothing_is_left(busybox_root: Path) -> None:
     (place / "context").mkdir()
     try:
         done = subprocess.run(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--propagation", "private",
+            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
              sys.executable, str(Path(__file__).with_name("rounds.py")), str(ROUNDS), str(place / "box"), str(place / "context")],
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "LAYERWRIGHT_ROOT": str(place / "context/store")},
             capture_output=True, text=True, check=False,
