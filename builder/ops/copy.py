@@ -93,7 +93,7 @@ class _Copier:
     def _destination(self, name: str | None) -> str:
         """Where it goes: parents made, links followed; `name` is added for a file where a directory stands."""
         written = self._action.destination
-        owner = self._chown or (0, 0)
+        owner = self._chown
         target = inside(written)
         directory = target if written.endswith("/") else target.rpartition("/")[0]
         if name is None:
@@ -122,8 +122,8 @@ class _Copier:
         current = self._plan.lstat(top)
         if current is None:
             mode = self._chmod(0o755, True) if self._chmod and self._octal else 0o755
-            self._plan.make_directories(top.rpartition("/")[0], self._chown or (0, 0), self._times.created)
-            self._plan.make_directory(top, self._chown or (0, 0), mode, self._times.created)
+            self._plan.make_directories(top.rpartition("/")[0], self._chown, self._times.created)
+            self._plan.make_directory(top, self._chown, mode, self._times.created, chmod=self._chmod is not None and self._octal)
         elif current.kind != "dir":
             raise LayerwrightError(
                 "copy-directory-onto-file",
@@ -164,7 +164,7 @@ class _Copier:
     def _extract(self, tree: Tree, item: Selected) -> None:
         self.flush()
         target = resolve(self._plan, inside(self._action.destination))
-        self._plan.make_directories(target, self._chown or (0, 0), self._times.created)
+        self._plan.make_directories(target, self._chown, self._times.created)
         self.flush()
         self.warnings.extend(extract_archive(tree, item.path, target, self._to, self._chown, self._times, self._check))
         self.changed = True

@@ -9,6 +9,8 @@ Not here: what is copied (select, select_walk), how it is written (copy_write).
 
 from __future__ import annotations
 
+import stat
+
 import msgspec
 
 from builder.errors import LayerwrightError
@@ -75,7 +77,7 @@ class Plan:
         """See Tree.identity; of the root."""
         return self.root.identity(path)
 
-    def make_directories(self, path: str, owner: tuple[int, int], mtime_ns: int) -> None:
+    def make_directories(self, path: str, owner: tuple[int, int] | None, mtime_ns: int) -> None:
         """`path` and its missing parents, 0755; whoever gets a new entry is touched."""
         at = 0
         while path:
@@ -94,9 +96,20 @@ class Plan:
                 return
             at += 1
 
-    def make_directory(self, path: str, owner: tuple[int, int], mode: int, mtime_ns: int) -> None:
-        """One directory that is not there yet."""
-        self.touch(path.rpartition("/")[0], mtime_ns)
+    def make_directory(self, path: str, owner: tuple[int, int] | None, mode: int, mtime_ns: int, *, chmod: bool = False) -> None:
+        """One directory that is not there yet.
+
+        As mkdir(2) has it, below a setgid directory it is setgid too (unless `chmod` says the mode was asked for), and
+        without an owner of its own it is of that group: /var/local of Debian is such a directory.
+        """
+        above = path.rpartition("/")[0]
+        parent = self.lstat(above)
+        inherits = parent is not None and bool(parent.mode & stat.S_ISGID)
+        if owner is None:
+            owner = (0, parent.gid if parent is not None and inherits else 0)
+        if inherits and not chmod:
+            mode |= stat.S_ISGID
+        self.touch(above, mtime_ns)
         self.placed[path] = Placed(Entry(path, "dir", mode, *owner, mtime_ns), fresh=True)
 
     def touch(self, path: str, mtime_ns: int) -> None:

@@ -26,7 +26,7 @@ def make_directory(action: MakeDirectory, destination: Destination, times: Times
             help="choose another path, or remove it in an earlier step",
         )
     warnings: list[Diagnostic] = []
-    owner = owner_of(action.user, destination.users, warnings, "USER") if action.user else (0, 0)
+    owner = owner_of(action.user, destination.users, warnings, "USER") if action.user else None
     plan.make_directories(path, owner, times.created)
     write_plan(plan, destination, lambda: None)
     return Applied(tuple(warnings))
