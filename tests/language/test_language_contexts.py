@@ -121,6 +121,25 @@ def test_context_from_git_with_a_ref_and_a_subdirectory(place: Workplace, reposi
     assert sorted(path for path in made.tree if path.startswith("x/")) == ["x/f"]
 
 
+def test_images_as_contexts_by_name_and_from_a_layout(place: Workplace) -> None:
+    layout = place.directory / "layout"
+    text = "FROM base\nRUN echo -n made > /made\nENV FROM_LAYOUT=1"
+    first = place.build(text, outputs=(f"type=oci,dest={layout},tar=false", "type=image"))
+    made = place.build(
+        "FROM given AS one\nFROM base\nCOPY --from=given /made /1\nCOPY --from=image /data/plain /2",
+        contexts={"given": f"oci-layout://{layout}@{first.outcome.digest}", "image": "docker-image://data"},
+    )
+    assert (made.text("1"), made.text("2")) == ("made", "plain\n")
+    assert "FROM_LAYOUT=1" in place.build("FROM given", contexts={"given": f"oci-layout://{layout}"}).document["config"]["Env"]
+
+
+def test_dockerfile_outside_of_the_context(place: Workplace) -> None:
+    (place.directory / "Elsewhere").write_text("FROM base\nCOPY a /a\n")
+    assert place.build("FROM nosuch", {"a": "x"}, dockerfile=str(place.directory / "Elsewhere")).text("a") == "x"
+    (place.directory / "link").symlink_to(place.context)
+    assert place.build("FROM base\nCOPY a /a\n", context=f"{place.directory}/link/").text("a") == "x"
+
+
 def test_dockerfile_in_lower_case_is_found(place: Workplace) -> None:
     place.write({"dockerfile": "FROM base\nRUN echo -n low > /l"})
     (place.context / "sub").mkdir()
