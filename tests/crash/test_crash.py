@@ -24,6 +24,9 @@ def test_nothing_is_left(busybox_root: Path) -> None:
     for tool in ("unshare", "ip", "nft"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
+    hidden = [path for path in (sys.executable, str(REPOSITORY)) if path.startswith(("/tmp/", "/run/"))]
+    if hidden:
+        pytest.skip(f"the rounds have a /tmp of their own, and {hidden[0]} lies in the host's")
     outside = _of_the_host()
     place = Path("/var/tmp") / f"layerwright-crash-{os.getpid()}"
     shutil.copytree(busybox_root, place / "box", symlinks=True)
