@@ -101,7 +101,7 @@ def test_another_store_takes_everything_from_the_cache_and_pulls_nothing(
     command, name, _ = built
     cache = f"{registry.host}/app-cache:main"
     base = ("--build-arg", f"BASE={debian_base}")
-    command.build("-o", "type=cacheonly", "--cache-to", f"type=registry,ref={cache},mode=max", *base, "app")
+    command.build("-t", name, "--push", "--cache-to", f"type=registry,ref={cache},mode=max", *base, "app")
     other = Command(tmp_path / "store", command.cwd)
     said = other.build("-t", f"{name}-again", "-o", "type=registry,store=false", "--cache-from", cache, *base, "app")
     lines = said.stderr.splitlines()
