@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
 
 # The calls since Linux 5.2 have one number on every architecture (include/uapi/asm-generic/unistd.h).
 _OPEN_TREE = 428
@@ -22,6 +23,7 @@ _MOUNT_SETATTR = 442
 _OLD_NUMBERS = {  # name: (x86_64, aarch64 and the generic table)
     "pivot_root": (155, 41),
     "keyctl": (250, 219),
+    "rt_sigaction": (13, 134),
 }
 
 CLONE_NEWNS = 0x00020000
@@ -233,6 +235,14 @@ def install_filter(program: bytes) -> None:
 
 def new_session_keyring() -> None:
     _syscall(_old("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def default_signals() -> None:
+    """Every signal back to its default, 32 and 33 too, which the C library keeps for itself and a parent may ignore."""
+    action = bytes(32)  # struct sigaction of the kernel: SIG_DFL, no flags, no restorer, an empty mask of 8 bytes
+    for number in range(1, 65):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            _syscall(_old("rt_sigaction"), number, action, None, 8)
 
 
 def close_all(first: int, *, but: int = -1) -> None:

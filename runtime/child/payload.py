@@ -123,8 +123,7 @@ def _stand_alone(process: ProcessData, stdout: int, stderr: int, failed: int) ->
                 raise
     _set_limits(process)
     os.umask(0o022)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    libc.default_signals()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

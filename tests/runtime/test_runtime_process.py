@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -158,6 +161,19 @@ def test_limits_and_umask(box: Box) -> None:
 def test_signals_are_as_a_program_expects_them(box: Box) -> None:
     status = _status(box)
     assert (status["SigIgn"], status["SigBlk"]) == (NONE, NONE)
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGHUP, 32], ids=["nohup", "the C library's own"])
+def test_signals_the_builder_was_started_without_are_there_for_the_program(ignored: int, busybox_root: Path, tmp_path: Path) -> None:
+    libc = ctypes.CDLL(None)
+    number = {"x86_64": 13, "aarch64": 134}[platform.machine()]  # rt_sigaction: the C library refuses 32
+    before = ctypes.create_string_buffer(32)
+    assert libc.syscall(number, int(ignored), struct.pack("=4Q", 1, 0, 0, 0), before, 8) == 0
+    try:
+        with NamespaceSandbox(str(tmp_path / "state"), None) as sandbox:
+            assert _status(Box(sandbox, busybox_root, tmp_path / "box"))["SigIgn"] == NONE
+    finally:
+        assert libc.syscall(number, int(ignored), before, None, 8) == 0
 
 
 def test_what_is_left_running_is_dead_on_return(box: Box) -> None:
