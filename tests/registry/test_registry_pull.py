@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,38 +11,16 @@ from builder.oci.digest import digest_of
 from builder.oci.manifest import Descriptor, Index, Manifest, describe, encode
 from builder.oci.media import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from builder.oci.platform import Platform, parse_platform
-from builder.oci.reference import Reference, parse_reference
+from builder.oci.reference import parse_reference
 from builder.registry.client import Registry
 from builder.registry.http import Unreachable
-from builder.registry.settings import Settings
 from builder.registry.transfer import Control, Transfer
 from builder.store.blobs import MemoryBlobs
+from tests.registry.client import FAST, ref
 from tests.registry.fake_registry import FakeRegistry, Fault, index_over, sample
 
 AMD64 = Platform("amd64", "linux")
-FAST = Settings(backoff=0.0, attempts=3, read_timeout=5)
 BIG = bytes(range(256)) * 4096
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def blobs() -> MemoryBlobs:
-    return MemoryBlobs()
-
-
-@pytest.fixture
-def client(blobs: MemoryBlobs) -> Iterator[Registry]:
-    with Registry(FAST, blobs, sleep=lambda _: None) as registry:
-        yield registry
-
-
-def ref(fake: FakeRegistry, rest: str) -> Reference:
-    return parse_reference(f"{fake.host}/{rest}")
 
 
 def test_an_image_is_resolved_without_its_layers(fake: FakeRegistry, client: Registry, blobs: MemoryBlobs) -> None:

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from builder.errors import CorruptionError, LayerwrightError, NotFoundError
 from builder.oci.manifest import describe
 from builder.oci.media import OCI_LAYER, OCI_MANIFEST
 from builder.oci.platform import Platform, parse_platform
-from builder.oci.reference import Reference, parse_reference
 from builder.registry.client import Registry
 from builder.registry.http import Unreachable
 from builder.registry.settings import Settings
 from builder.registry.transfer import Control, Transfer
 from builder.store.blobs import MemoryBlobs
+from tests.registry.client import FAST, ref
 from tests.registry.fake_registry import FakeRegistry, Fault, Sample, index_over, sample
 
-FAST = Settings(backoff=0.0, attempts=3, read_timeout=5)
 BIG = bytes(range(256)) * 8192
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def blobs() -> MemoryBlobs:
-    return MemoryBlobs()
-
-
-@pytest.fixture
-def client(blobs: MemoryBlobs) -> Iterator[Registry]:
-    with Registry(FAST, blobs, sleep=lambda _: None) as registry:
-        yield registry
-
-
-def ref(fake: FakeRegistry, rest: str) -> Reference:
-    return parse_reference(f"{fake.host}/{rest}")
 
 
 def plain_sample() -> Sample:
