@@ -18,6 +18,7 @@ from builder.store.store import Store
 if TYPE_CHECKING:
     from builder.registry.client import Registry
 
+EMBEDDED = str(parse_reference("layerwright/base"))  # made on the spot by `layerwright base`; no registry has it
 MAX_DOCUMENT = 8 << 20
 
 
@@ -46,6 +47,8 @@ class BaseImages:
             found = self._offline(name, root, platform)
             if found is not None:
                 return found, origin
+        if str(name) == EMBEDDED:
+            raise NotFoundError("base-not-made", "layerwright/base is not in the store yet", help="make it with `layerwright base`")
         resolved = self._registry().resolve(name, platform)
         self._store.index.put_setting(_pin_key(name, platform), msgspec.msgpack.encode(resolved.root))
         return resolved, resolved.origin
@@ -55,7 +58,7 @@ class BaseImages:
         layout = self._layouts.get(str(name))
         if layout is not None:
             return [(layout, "")]
-        if self._pull:
+        if self._pull and str(name) != EMBEDDED:
             return []
         found: list[tuple[Descriptor, str]] = []
         stored = self._store.images.get(str(name))

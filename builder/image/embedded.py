@@ -17,7 +17,6 @@ from builder.errors import NotFoundError
 from builder.fs.entries import Entry
 from builder.image.elf import resolve_libraries
 
-NAME = "layerwright/base"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 TOOLS = (

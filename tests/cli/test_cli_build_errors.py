@@ -91,6 +91,19 @@ def test_a_target_that_does_not_exist(command: Command) -> None:
     )
 
 
+def test_the_embedded_base_before_it_is_made(command: Command) -> None:
+    assert _fails(command, "FROM layerwright/base\nCOPY Dockerfile /\n") == _text(
+        """
+        error[base-not-made]: layerwright/base is not in the store yet
+         --> Dockerfile:1:6
+          |
+        1 | FROM layerwright/base
+          |      ^^^^^^^^^^^^^^^^
+          = help: make it with `layerwright base`
+        """
+    )
+
+
 def test_a_failing_run(command: Command, box_tar: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("runs steps as root")
