@@ -5,7 +5,6 @@ A layer's `urls` are never fetched (CVE-2020-15157): a foreign layer comes from 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
@@ -27,7 +26,7 @@ from builder.registry.transfer import Control, Transfer
 from grammar.diagnostics import suggest
 
 if TYPE_CHECKING:
-    from builder.store.blobs import BlobStore
+    from builder.store.blobs import BlobStore, BlobWriter
 
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_TAGS = 1 << 20
@@ -182,9 +181,8 @@ def get_blob(service: Service, endpoint: Endpoint, descriptor: Descriptor, blobs
     Bytes that are not the digest's are fetched once more from the start, then refused.
     """
     for last in (False, True):
-        with blobs.writer() as writer:
-            if _download(service, endpoint, descriptor, writer.write, control, attempts):
-                writer.commit(descriptor.digest)
+        with blobs.writer(descriptor.digest) as writer:
+            if _download(service, endpoint, descriptor, writer.write, control, attempts) and _committed(writer, descriptor):
                 control.watch(Transfer("pull", descriptor.digest, descriptor.size, descriptor.size, "done"))
                 return
         if last:
@@ -195,6 +193,15 @@ def get_blob(service: Service, endpoint: Endpoint, descriptor: Descriptor, blobs
             )
 
 
+def _committed(writer: BlobWriter, descriptor: Descriptor) -> bool:
+    """Into the store, if it is the blob: the writer has hashed it on the way."""
+    try:
+        writer.commit(descriptor.digest)
+    except CorruptionError:
+        return False
+    return True
+
+
 class _Partial:
     """A blob being fetched: what came so far, in order, whatever the number of connections it took."""
 
@@ -202,7 +209,6 @@ class _Partial:
         self._descriptor = descriptor
         self._write = write
         self._control = control
-        self._hasher = hashlib.sha256()
         self.done = 0
 
     def take(self, response: Response) -> bool:
@@ -219,20 +225,15 @@ class _Partial:
             self.done += len(new)
             if self.done > self._descriptor.size:
                 return False
-            self._hasher.update(new)
             self._write(new)
             self._control.watch(Transfer("pull", self._descriptor.digest, self.done, self._descriptor.size))
         return True
-
-    @property
-    def good(self) -> bool:
-        return self.done == self._descriptor.size and f"sha256:{self._hasher.hexdigest()}" == self._descriptor.digest
 
 
 def _download(
     service: Service, endpoint: Endpoint, descriptor: Descriptor, write: Callable[[bytes], object], control: Control, attempts: int
 ) -> bool:
-    """Stream the blob through `write`; False when what came is not it."""
+    """Stream as many bytes as the blob has through `write`; False when what came cannot be it."""
     partial = _Partial(descriptor, write, control)
     path = f"{endpoint.repository}/blobs/{descriptor.digest}"
     stalls = 0
@@ -254,7 +255,7 @@ def _download(
             if stalls + 1 >= attempts:
                 raise
         if partial.done >= descriptor.size:
-            return partial.good
+            return True
         stalls = 0 if partial.done > start else stalls + 1
         service.pause(stalls + 1)
     return False

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +17,8 @@ from builder.fs.entries import Entry
 from builder.fs.limits import Limits
 from builder.fs.tree import StackTree
 from builder.oci.manifest import Descriptor
-from builder.store.blobs import missing_blob
+from builder.store.arrivals import ArrivalBroken, ArrivingReader
+from builder.store.blobs import VerifiedReader, missing_blob
 from builder.store.layertable import LayerId, LayerRecord
 from builder.store.store import Store
 
@@ -128,20 +130,47 @@ class Unpacker:
                 return path
             if record is None:
                 raise NotFoundError("layer-missing", f"layer {layer} is not in the store")
+            done = self._arriving(record, lower)
+            if done is not None:
+                return done
             descriptor = self._descriptor(record)
             try:
-                return self._unpack(record, descriptor, lower)
+                return self._unpack_stored(record, descriptor, lower)
             except CorruptionError:
                 if record.origin is None:
                     raise
             # A blob torn or changed on our disk: its origin still has the right bytes.
             self._store.blobs.delete(descriptor.digest)
-            try:
-                return self._unpack(record, self._descriptor(record), lower)
-            except CorruptionError as error:
-                if record.kind == "built":
-                    raise LayerLost(record.id, error.message) from error
-                raise
+            with _lost_if_built(record):
+                return self._unpack_stored(record, self._descriptor(record), lower)
+
+    def _arriving(self, record: LayerRecord, lower: StackTree | LaterTree) -> str | None:
+        """Fetches the layer and unpacks it as it comes; None where it is in the store, or has to be read again from there.
+
+        Nothing of a download is believed before its writer has checked the digest: the directory gets its name
+        after that. Where a download fails, its error says more than what came of reading it.
+        """
+        if record.origin is None or any(self._store.blobs.has(form.digest) for form in record.blobs):
+            return None
+        from concurrent.futures import ThreadPoolExecutor
+
+        arrivals = self._store.blobs.arrivals
+        with ThreadPoolExecutor(1, "fetch") as pool:
+            coming = pool.submit(self._descriptor, record)
+            coming.add_done_callback(lambda _: arrivals.wake())
+            reader = arrivals.follow([form.digest for form in record.blobs], coming.done)
+            if reader is None:
+                coming.result()
+                return None
+            with reader:
+                try:
+                    return self._unpack(record, reader, coming.result, lower)
+                except (CorruptionError, ArrivalBroken):
+                    coming.result()
+                    if not reader.whole:
+                        return None
+                    with _lost_if_built(record):
+                        raise
 
     def _descriptor(self, record: LayerRecord) -> Descriptor:
         """One packed form that is in the store now; a step's layer that has none is forgotten, for the next build to make anew."""
@@ -152,16 +181,23 @@ class Unpacker:
                 self._store.index.layers.delete_with_descendants(record.id)
             raise
 
-    def _unpack(self, record: LayerRecord, descriptor: Descriptor, lower: StackTree | LaterTree) -> str:
+    def _unpack_stored(self, record: LayerRecord, descriptor: Descriptor, lower: StackTree | LaterTree) -> str:
+        with self._store.blobs.open(descriptor.digest) as reader:
+            return self._unpack(record, reader, lambda: descriptor, lower)
+
+    def _unpack(
+        self, record: LayerRecord, reader: VerifiedReader | ArrivingReader, confirm: Callable[[], Descriptor], lower: StackTree | LaterTree
+    ) -> str:
+        """`confirm` raises when what was read is not to be believed, else says which form it was."""
         from builder.fs.compress import decompress
         from builder.fs.unpack import unpack
 
         with self._store.temporary("unpack-") as temporary:
             target = str(temporary / "upper")
             os.mkdir(target, 0o755)
-            with self._store.blobs.open(descriptor.digest) as reader:
-                unpacked = unpack(decompress(reader), target, lower, self._opaque_xattr, self._limits)
-                reader.drain()
+            unpacked = unpack(decompress(reader), target, lower, self._opaque_xattr, self._limits)
+            reader.drain()
+            descriptor = confirm()
             if isinstance(lower, LaterTree):
                 lower.settle_root(target)
             if record.diff_id is not None and unpacked.diff_id != record.diff_id:
@@ -183,6 +219,17 @@ class Unpacker:
         with self._lock:
             self._paths[record.id] = path
         return path
+
+
+@contextmanager
+def _lost_if_built(record: LayerRecord) -> Iterator[None]:
+    """What an imported cache promised can be made here; a base image cannot."""
+    try:
+        yield
+    except CorruptionError as error:
+        if record.kind == "built":
+            raise LayerLost(record.id, error.message) from error
+        raise
 
 
 def fetched(store: Store, fetch: BlobFetcher, record: LayerRecord) -> Descriptor:

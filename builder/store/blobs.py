@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from builder.errors import CorruptionError, NotFoundError
 from builder.oci.digest import Digest, hex_of, parse_digest
+from builder.store.arrivals import Arrivals
 from builder.store.space import guard_space
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ class BlobStore(Protocol):
         """NotFoundError when absent; CorruptionError at the end of wrong bytes."""
         ...
 
-    def writer(self) -> BlobWriter:
-        """A context manager that takes the bytes of one new blob."""
+    def writer(self, arriving: Digest | None = None) -> BlobWriter:
+        """A context manager that takes the bytes of one new blob; those of `arriving` may be read while they come."""
         ...
 
     def delete(self, digest: Digest) -> None:
@@ -173,6 +174,7 @@ class DirectoryBlobs(_Shared):
         self._directory = str(root / "sha256")
         self._ingest = str(ingest or root / "ingest")
         self._clock = clock
+        self.arrivals = Arrivals()
         os.makedirs(self._directory, 0o700, exist_ok=True)
         os.makedirs(self._ingest, 0o700, exist_ok=True)
 
@@ -197,8 +199,8 @@ class DirectoryBlobs(_Shared):
         self._touch(fd)
         return VerifiedReader(open(fd, "rb", buffering=0), digest)
 
-    def writer(self) -> BlobWriter:
-        return _FileWriter(self, os.path.join(self._ingest, os.urandom(8).hex()))
+    def writer(self, arriving: Digest | None = None) -> BlobWriter:
+        return _FileWriter(self, os.path.join(self._ingest, os.urandom(8).hex()), arriving)
 
     def delete(self, digest: Digest) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -240,14 +242,15 @@ class DirectoryBlobs(_Shared):
 
 
 class _FileWriter:
-    def __init__(self, store: DirectoryBlobs, path: str) -> None:
+    def __init__(self, store: DirectoryBlobs, path: str, arriving: Digest | None) -> None:
         self._store = store
         self._path = path
         self._hash = hashlib.sha256()
         self._size = 0
         with guard_space(store.root):
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(fd, "wb", buffering=0)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(fd, "r+b", buffering=0)
+        self._arrival = None if arriving is None else store.arrivals.begin(arriving, fd)
 
     def write(self, data: ReadableBuffer, /) -> int:
         view = memoryview(data).cast("B")
@@ -257,6 +260,8 @@ class _FileWriter:
             while len(rest):
                 rest = rest[self._file.write(rest) or 0 :]
         self._size += len(view)
+        if self._arrival is not None:
+            self._arrival.grew(len(view))
         return len(view)
 
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
@@ -268,13 +273,19 @@ class _FileWriter:
             with guard_space(self._store.root):
                 os.fsync(self._file.fileno())
                 self._store.adopt(self._path, digest)
+        self._end(whole=self._arrival is not None and digest == self._arrival.digest)
         self._file.close()
         return digest, self._size
+
+    def _end(self, *, whole: bool) -> None:
+        if self._arrival is not None:
+            self._store.arrivals.end(self._arrival, whole=whole)
 
     def __enter__(self) -> _FileWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end(whole=False)
         self._file.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
@@ -297,7 +308,7 @@ class MemoryBlobs(_Shared):
             raise missing_blob(digest)
         return VerifiedReader(io.BytesIO(data), digest)
 
-    def writer(self) -> BlobWriter:
+    def writer(self, arriving: Digest | None = None) -> BlobWriter:
         return _MemoryWriter(self)
 
     def delete(self, digest: Digest) -> None:
