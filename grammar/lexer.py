@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from lark import Token
 from lark.lexer import Lexer
 
 from grammar import flags, forms, heredoc
-from grammar.diagnostics import Fault, shorten, suggest
+from grammar.diagnostics import Diagnostic, Fault, shorten, suggest
 from grammar.forms import Head, Piece
 from grammar.lines import LogicalLine, Scan
 from grammar.nodes import Word
@@ -23,6 +23,10 @@ KEYWORDS = (
 
 _NAMES = {keyword.lower(): keyword for keyword in KEYWORDS}
 """By their lower case, as Go compares them; upper-casing would make an S of U+017F."""
+
+
+BROKEN_TEXT = ("bad-trigger", "json-not-strings", "missing-value", "missing-equals", "open-quote", "unread-heredoc")
+"""What BuildKit finds in a trigger's text when it reads ONBUILD; all else it finds when the trigger is run."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -50,11 +54,14 @@ class DockerfileLexer(Lexer):
 class TokenStream:
     """The tokens of one scan; `instruction` and `outer` name the keyword the last token belongs to, for error messages.
 
-    Raises Fault for what no token can be made of.
+    `accept` raises Fault unless the tokens of a trigger are an instruction; what only a child image would meet is kept
+    in `warnings`. Raises Fault for what no token can be made of.
     """
 
-    def __init__(self, scan: Scan) -> None:
+    def __init__(self, scan: Scan, accept: Callable[[Sequence[Token]], None]) -> None:
         self.scan = scan
+        self.warnings: list[Diagnostic] = []
+        self._accept = accept
         self.instruction = ""
         self.outer = ""
 
@@ -88,9 +95,29 @@ class TokenStream:
         if name == "ONBUILD":
             if head.rest.text and not self.outer:
                 self.outer = name
-                yield from self._instruction(line, head.rest.start)
+                yield from self._trigger(line, head.rest)
             return
         yield from self._operands(name, head, line)
+
+    def _trigger(self, line: LogicalLine, rest: Piece) -> Iterator[Token]:
+        """The tokens of what ONBUILD holds, or one BROKEN."""
+        try:
+            tokens = list(self._instruction(line, rest.start))
+            self._accept([*tokens, self._token("_EOL", Piece("", len(line.text), len(line.text)), line)])
+        except forms.FormError as error:
+            fault = Diagnostic(error.code, error.message, line.span(error.start, error.end), error.help)
+            if fault.code in BROKEN_TEXT:
+                raise
+        except Fault as error:
+            fault = error.diagnostic
+            if fault.code in BROKEN_TEXT:
+                raise
+        else:
+            yield from tokens
+            return
+        message = f"this trigger will fail in every image built on this one: {fault.message}"
+        self.warnings.append(Diagnostic("broken-trigger", message, fault.span, fault.help, "warning"))
+        yield self._token("BROKEN", rest, line)
 
     def _opening(self, line: LogicalLine, head: Head) -> Opening:
         start = line.span(head.keyword.start, head.keyword.start)

@@ -182,10 +182,10 @@ class Maintainer(Instruction, frozen=True, tag=True):
 
 
 class Onbuild(Instruction, frozen=True, tag=True):
-    """`trigger` is the text to run in a child image, exactly as it is stored in config.OnBuild."""
+    """`trigger` is the text to run in a child image, exactly as it is stored in config.OnBuild; `parsed` None: it cannot be run."""
 
     trigger: str
-    parsed: "AnyInstruction"
+    parsed: "AnyInstruction | None"
 
 
 AnyInstruction = (
@@ -219,7 +219,7 @@ class Directives(msgspec.Struct, frozen=True):
 
 
 class Dockerfile(msgspec.Struct, frozen=True):
-    """A whole file; `warnings` are those only the text shows (blank lines in continuations)."""
+    """A whole file; `warnings` are those only the text shows (blank lines in continuations, triggers that cannot be run)."""
 
     source: Source
     directives: Directives

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +43,10 @@ def parse(text: bytes, name: str = "Dockerfile") -> nodes.Dockerfile:
     scan = lines.scan(text, name)
     if not scan.lines:
         raise lines.no_instructions(scan.source)
-    instructions: tuple[nodes.AnyInstruction, ...] = _run(scan, "file")
+    instructions: tuple[nodes.AnyInstruction, ...]
+    instructions, warnings = _run(scan, "file")
     directives = nodes.Directives(escape=scan.escape, syntax=scan.syntax, check=scan.check)
-    return nodes.Dockerfile(source=scan.source, directives=directives, instructions=instructions, warnings=scan.warnings)
+    return nodes.Dockerfile(source=scan.source, directives=directives, instructions=instructions, warnings=(*scan.warnings, *warnings))
 
 
 def parse_trigger(text: str, source_name: str) -> nodes.AnyInstruction:
@@ -56,7 +58,7 @@ def parse_trigger(text: str, source_name: str) -> nodes.AnyInstruction:
     if len(scan.lines) != 1:
         message = f"an ONBUILD trigger is one instruction, not {len(scan.lines)}"
         raise DockerfileError(Diagnostic("bad-trigger", message), scan.source)
-    node: nodes.AnyInstruction = _run(scan, "trigger")
+    node: nodes.AnyInstruction = _run(scan, "trigger")[0]
     return node
 
 
@@ -73,14 +75,32 @@ def _lark() -> Lark:
     )
 
 
-def _run(scan: Scan, start: str) -> Any:
+class _Trigger:
+    """The tokens of one trigger as a stream of their own."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
+
+    def tokens(self) -> Iterator[Token]:
+        return iter(self._tokens)
+
+
+def _run(scan: Scan, start: str) -> tuple[Any, list[Diagnostic]]:
+    """What the grammar makes of the scan, and warnings."""
     from lark import UnexpectedToken
 
     from grammar.lexer import TokenStream
 
-    stream = TokenStream(scan)
+    def accept(tokens: Sequence[Token]) -> None:
+        try:
+            _lark().parse(_Trigger(tokens), start="trigger")
+        except UnexpectedToken as error:
+            found = _unexpected(error.token, stream, "trigger", scan.lines[-1])
+            raise Fault(found.code, found.message, found.span, found.help) from error
+
+    stream = TokenStream(scan, accept)
     try:
-        return _lark().parse(stream, start=start)  # our lexer takes the stream
+        return _lark().parse(stream, start=start), stream.warnings  # our lexer takes the stream
     except Fault as fault:
         raise DockerfileError(fault.diagnostic, scan.source) from fault
     except UnexpectedToken as error:

@@ -166,7 +166,8 @@ class NodeBuilder(Transformer[Token, Any]):
         return nodes.Maintainer(**_common(children), name=_word(children[1]))
 
     def onbuild(self, children: Children) -> nodes.Onbuild:
-        return nodes.Onbuild(**_common(children), trigger=_opening(children).trigger, parsed=children[1])
+        parsed = None if isinstance(children[1], Token) else children[1]
+        return nodes.Onbuild(**_common(children), trigger=_opening(children).trigger, parsed=parsed)
 
     def from_(self, children: Children) -> nodes.From:
         image, *aliases = _tokens(children, "WORD")

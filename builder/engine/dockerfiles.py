@@ -9,7 +9,7 @@ import msgspec
 from builder.store.index import Index
 from grammar.nodes import Arg, Dockerfile, From
 
-PARSED = 1
+PARSED = 2
 """Raised with every change to the nodes or the grammar, so that an older parse is not believed."""
 
 

@@ -43,7 +43,8 @@ def run_image(request: RunRequest, shop: Workshop, output: Output, cancel: threa
     image = BaseImages(shop.store, shop.registry, pull=False).resolve(request.reference, request.platform or host_platform())
     with shop.layers.draft(_layers(image, shop)) as draft:
         config = image.config.config
-        identity = lookup_user(draft.tree, config.user if request.user is None else request.user)
+        # As `docker run` has it, root without a USER is a member of what /etc/group says; a RUN's is not.
+        identity = lookup_user(draft.tree, (config.user if request.user is None else request.user) or "0")
         workdir = request.workdir or config.working_dir or "/"
         make_directory(
             MakeDirectory(workdir), Destination(draft.upper, draft.tree, draft.tree, shop.layers.opaque_xattr), Times(now_ns, None)

@@ -55,13 +55,15 @@ class _Group(msgspec.Struct, frozen=True):
 
 
 def lookup_user(tree: Tree, spec: str) -> Identity:
-    """USER: `name|uid[:group|gid]`, or "" for root.
+    """USER: `name|uid[:group|gid]`; "" is 0:0 without supplementary groups, as BuildKit has it, whatever /etc/group says of root.
 
     Without a group the account's own one counts, with the supplementary groups it is a member of; with one, no
     supplementary groups do. A numeric user need not exist. Raises LayerwrightError for an unknown name.
     """
     user, _, group = spec.partition(":")
     account = _find_account(tree, user or "0")
+    if not spec:
+        return Identity(0, 0, (), (account.home if account else "") or "/")
     if account is None and not _is_number(user or "0"):
         raise NotFoundError(
             "unknown-user", f"there is no user {user!r} in /etc/passwd", help="create it in an earlier RUN, or give a numeric id"

@@ -6,6 +6,7 @@ from builder.lint.rule import Rule
 from builder.lint.rules import (
     arg_shadows_env,
     broken_json_form,
+    broken_onbuild_trigger,
     cache_mount_split,
     comment_in_arguments,
     consistent_instruction_casing,
@@ -70,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     secret_value_in_env.RULE,
     arg_shadows_env.RULE,
     broken_json_form.RULE,
+    broken_onbuild_trigger.RULE,
     cache_mount_split.RULE,
     entrypoint_drops_cmd.RULE,
     comment_in_arguments.RULE,

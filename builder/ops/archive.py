@@ -2,8 +2,8 @@
 
 Members keep owner, mode and mtime; --chown applies to them and to a destination that is made, not to parents
 that the archive only implies, which are 0:0 0755. Names, links and the parents they pass are resolved with the
-destination as the root, as in a chroot. A member replaces what has its name, except that a directory merges
-with a directory, also with one that a link in its place leads to. Names like `.wh.x` mean nothing here.
+destination as the root, as in a chroot; a parent that is a link to nothing is an error. A member replaces what has
+its name, a link to a directory too, except that a directory merges with a directory. Names like `.wh.x` mean nothing here.
 """
 
 from __future__ import annotations
@@ -113,10 +113,25 @@ class _Extraction:
         known = self._parents.get(name)
         if known is None:
             inside = resolve(self._view, name)
+            if inside != name:
+                self._refuse_dangling(name)
             known = self._target + "/" + inside if self._target and inside else self._target or inside
             self._ensure(known)
             self._parents[name] = known
         return known
+
+    def _refuse_dangling(self, name: str) -> None:
+        """What is missing is made below the directories there are, never where a link points: mkdir takes the link for a file."""
+        parts = name.split("/")
+        for count in range(1, len(parts) + 1):
+            path = resolve(self._view, "/".join(parts[:count]), follow_last=False)
+            entry = self._view.lstat(path)
+            if entry is not None and entry.kind == "symlink" and self._view.lstat(resolve(self._view, path)) is None:
+                raise LayerwrightError(
+                    "archive-not-a-directory",
+                    f"the archive has a member below {path!r}, which is a symbolic link to {entry.link!r}, where nothing is",
+                    help="links are followed with the destination of ADD as their root; extract to /, or make the directory first",
+                )
 
     def _ensure(self, path: str) -> None:
         """A directory that gets an entry: made 0755 0:0 where it is missing, else carried up from below."""
@@ -183,13 +198,8 @@ class _Extraction:
         parent, _, name = entry.path.rpartition("/")
         current = self._current(parent, name, entry.path)
         if current is not None and current.kind == "symlink":
-            led = self._follow(entry.path)
-            if led is None:
-                return
-            entry = msgspec.structs.replace(entry, path=led)
-            parent, _, name = led.rpartition("/")
-            self._ensure(parent)
-            current = self._current(parent, name, led)
+            message = f"the archive's directory {entry.path!r} takes the place of a symbolic link to {current.link!r}"
+            self.warnings.append(Diagnostic("archive-replaces-link", message, severity="warning"))
         if current is not None and current.kind == "dir":
             self._carry(parent, name, entry.path)
             kept = dict(self._root.xattrs(entry.path)) | dict(entry.xattrs)
@@ -200,13 +210,6 @@ class _Extraction:
             self._make(parent, name, entry.path)
         self._carried.discard(entry.path)
         self._directories[entry.path] = entry
-
-    def _follow(self, path: str) -> str | None:
-        """Where a link in a directory member's place leads; None for the extraction root itself."""
-        inside = resolve(self._view, path[len(self._target) + 1 :] if self._target else path)
-        if not inside:
-            return None
-        return f"{self._target}/{inside}" if self._target else inside
 
     def _add_file(self, parent: str, name: str, entry: Entry, body: Body) -> None:
         self._touch(parent)

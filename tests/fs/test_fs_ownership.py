@@ -71,6 +71,12 @@ def test_users(tree: Tree, spec: str, wanted: Identity) -> None:
     assert lookup_user(tree, spec) == wanted
 
 
+def test_root_that_is_not_named_has_no_supplementary_groups() -> None:
+    """BuildKit looks an empty USER up nowhere; `root` and `0` are members of what /etc/group says."""
+    tree = MemoryTree.of({"etc/passwd": PASSWD, "etc/group": b"wheel:x:10:root,app\ndisk:x:6:root\n"})
+    assert [lookup_user(tree, spec).groups for spec in ("", "root", "0", "0:0")] == [(), (10, 6), (10, 6), ()]
+
+
 @pytest.mark.parametrize(
     ("spec", "code"), [("nobody", "unknown-user"), ("bad", "unknown-user"), ("huge", "unknown-user"), ("App", "unknown-user")]
 )

@@ -77,7 +77,7 @@ def check_node(node: nodes.AnyInstruction, parsed: nodes.Dockerfile) -> None:
     assert 1 <= node.span.line <= node.span.end_line <= len(lines)
     place = node.keyword_span
     assert lines[place.line - 1][place.column - 1 : place.end_column - 1] == node.keyword
-    if isinstance(node, nodes.Onbuild) and parsed.directives.escape == "\\":
+    if isinstance(node, nodes.Onbuild) and parsed.directives.escape == "\\" and node.parsed is not None:
         assert type(parse_trigger(node.trigger, "base")) is type(node.parsed)
 
 

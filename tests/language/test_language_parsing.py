@@ -415,6 +415,15 @@ def test_onbuild_keeps_its_text_and_is_checked() -> None:
     assert node.parsed.destination.span == Span(3, 5, 3, 7)
 
 
+def test_a_trigger_that_cannot_be_run_is_kept_and_warned_of() -> None:
+    """BuildKit keeps the text unread; only a child's build fails."""
+    parsed = parse(b'FROM a\nONBUILD RUM x\nONBUILD ["a"]\nONBUILD COPY \\\n  --frm=x a b\n')
+    assert [node.trigger for node in parsed.instructions if isinstance(node, nodes.Onbuild)] == ["RUM x", '["a"]', "COPY   --frm=x a b"]
+    assert [(one.code, one.span) for one in parsed.warnings] == [
+        ("broken-trigger", Span(2, 9, 2, 12)), ("broken-trigger", Span(3, 9, 3, 14)), ("broken-trigger", Span(5, 3, 5, 10)),
+    ]  # fmt: skip
+
+
 def test_heredocs_inside_onbuild_round_trip() -> None:
     node = one("ONBUILD RUN cat <<-A <<'B' > /x\n\t1\n\tA\n$2\nB")
     assert isinstance(node, nodes.Onbuild)

@@ -129,6 +129,8 @@ TABLE: list[tuple[str, str, list[int]]] = [
     ("CommentInArguments", S + "COPY a#b /\nRUN true # fine\nWORKDIR /#x\n", []),
     ("UnreadHeredoc", S + "RUN echo it's <<EOF\n", [2]),
     ("UnreadHeredoc", S + "RUN cat <<EOF\nit's\nEOF\nRUN echo it's\n", []),
+    ("BrokenOnbuildTrigger", S + "ONBUILD RUM x\nONBUILD COPY a\nONBUILD COPY --frm=a b c\nONBUILD ENV\n", [2, 3, 4, 5]),
+    ("BrokenOnbuildTrigger", S + "ONBUILD RUN x\nONBUILD STOPSIGNAL NONE\n", []),
     ("UnknownCheckName", "# check=skip=NoSuchRule,UndefinedVar\nFROM scratch\n# check=skip=StageNameCaseing\nRUN true\n", [1, 3]),
     ("UnknownCheckName", "# check=skip=all;experimental=all\nFROM scratch\n", []),
 ]

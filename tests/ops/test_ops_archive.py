@@ -168,11 +168,19 @@ def test_1_6_a_directory_that_comes_back_hides_what_was_below(bench: Any) -> Non
     assert bench.shown(bench.root) == {"d": "d 755 0:0", "d/new": "f 644 0:0 x"}
 
 
-def test_1_6_a_directory_over_a_link_follows_it(bench: Any) -> None:
+def test_1_6_a_directory_over_a_link_replaces_it_with_a_warning(bench: Any) -> None:
     bench.fill(bench.context, {"a.tar": tar(("lib", folder(mode=0o755)), ("lib/x", file()))})
     bench.fill(bench.lower, {"usr/lib/": "", "lib": "-> usr/lib"})
+    outcome = bench.copy("a.tar", "/", unpack=True)
+    assert bench.shown() == {"lib": "d 755 0:0", "lib/x": "f 644 0:0 x"}
+    assert [warning.code for warning in outcome.warnings] == ["archive-replaces-link"]
+
+
+def test_1_6_implied_parents_follow_links_to_what_is_there(bench: Any) -> None:
+    bench.fill(bench.context, {"a.tar": tar(("lib/new/x", file()))})
+    bench.fill(bench.lower, {"usr/lib/": "", "lib": "-> /usr/lib"})
     bench.copy("a.tar", "/", unpack=True)
-    assert bench.shown() == {"usr": "d 755 0:0", "usr/lib": "d 755 0:0", "usr/lib/x": "f 644 0:0 x"}
+    assert bench.shown() == {"usr": "d 755 0:0", "usr/lib": "d 755 0:0", "usr/lib/new": "d 755 0:0", "usr/lib/new/x": "f 644 0:0 x"}
 
 
 def test_1_6_a_file_over_a_link_replaces_it(bench: Any) -> None:
@@ -284,6 +292,8 @@ def test_5_2_hostile_archives_stay_inside(bench: Any, tmp_path: Any, name: str, 
         ((("h", hard("missing")),), "archive-bad-link"),
         ((("d", folder()), ("h", hard("d"))), "archive-bad-link"),
         ((("l", link("l")), ("l/x", file())), "symlink-loop"),
+        ((("l", link("nowhere")), ("l/x", file())), "archive-not-a-directory"),
+        ((("m", link("l")), ("l", link("/nowhere")), ("m/d/x", file())), "archive-not-a-directory"),
         ((("h", file()), ("h", hard("h"))), "archive-bad-link"),
     ],
 )
