@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("builder.cli.build", "Build an image from a Dockerfile."),
     "builds": ("builder.cli.builds", "List the builds of the store, and the steps of one."),
     "debug": ("builder.cli.debug", "Open a shell in a step of a build."),
+    "diff": ("builder.cli.diff", "Compare two images."),
     "doctor": ("builder.cli.doctor", "Show what this machine can do, and what to mend."),
     "du": ("builder.cli.du", "Show what the store takes of the disk."),
     "explain": ("builder.cli.explain", "Explain why the steps of a build were hits or misses."),

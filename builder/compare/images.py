@@ -1,0 +1,96 @@
+"""Two images compared whole: what differs, section by section, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+
+from builder.compare.differences import SECTIONS, Difference, Section
+from builder.compare.document import compare_configs, compare_histories, compare_layers, compare_manifests
+from builder.compare.files import compare_files
+from builder.compare.listing import Listing, list_layer
+from builder.compare.stack import merged
+from builder.errors import CorruptionError
+from builder.oci.digest import Digest
+from builder.oci.manifest import Descriptor
+from builder.registry.resolved import Resolved
+from builder.store.blobs import VerifiedReader
+
+MAX_LAYERS = 1_000
+"""Of an image whose files are compared: each is an open file."""
+
+OpenBlob = Callable[[Descriptor], AbstractContextManager[VerifiedReader]]
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One of the two: an image, what it is called, and how its blobs are had."""
+
+    title: str
+    image: Resolved
+    open: OpenBlob
+
+
+class CompareOptions(msgspec.Struct, frozen=True):
+    """`ignore_time`: times of files, of the config and of the history; then layers' digests, which follow from
+    them, are not compared either."""
+
+    sections: Collection[Section] = SECTIONS
+    ignore_time: bool = False
+
+
+class Listings:
+    """Layers read so far, each blob once; the files live in a directory of the caller's."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known: dict[Digest, Listing] = {}
+
+    def of(self, side: Side, count: int | None = None) -> tuple[Listing, ...]:
+        """The lowest `count` layers of an image, or all; raises CorruptionError where a layer is not what its config says."""
+        layers = side.image.manifest.layers[:count]
+        if len(layers) > MAX_LAYERS:
+            raise CorruptionError("too-many-layers", f"{side.title} has {len(layers)} layers; more than {MAX_LAYERS} are not compared")
+        found: list[Listing] = []
+        for layer, diff_id in zip(layers, side.image.config.rootfs.diff_ids, strict=False):
+            if layer.digest not in self._known:
+                self._known[layer.digest] = self._read(side, layer, tuple(found))
+            listing = self._known[layer.digest]
+            if listing.diff_id != diff_id:
+                raise CorruptionError(
+                    "layer-diff-id", f"the layer {layer.digest} of {side.title} unpacks to {listing.diff_id}, but its image says {diff_id}"
+                )
+            found.append(listing)
+        return tuple(found)
+
+    def _read(self, side: Side, layer: Descriptor, below: tuple[Listing, ...]) -> Listing:
+        with side.open(layer) as reader:
+            file = self._directory / f"layer-{len(self._known)}"
+            listing = list_layer(reader, file, lambda: (node for node, _ in merged(below)))
+            reader.drain()
+        return listing
+
+
+def compare_images(one: Side, other: Side, listings: Listings, options: CompareOptions) -> Iterator[Difference]:
+    """All that differs, in the order of SECTIONS; nothing for two images of one manifest."""
+    if one.image.manifest_raw == other.image.manifest_raw:
+        return
+    wanted = options.sections
+    if "manifest" in wanted:
+        yield from compare_manifests(one.image, other.image)
+    if "config" in wanted:
+        yield from compare_configs(one.image, other.image, ignore_time=options.ignore_time)
+    if "history" in wanted:
+        yield from compare_histories(one.image, other.image, ignore_time=options.ignore_time)
+    if "layers" in wanted and not options.ignore_time:
+        yield from compare_layers(one.image, other.image)
+    if "files" in wanted and _digests(one) != _digests(other):
+        yield from compare_files(merged(listings.of(one)), merged(listings.of(other)), ignore_time=options.ignore_time)
+
+
+def _digests(side: Side) -> tuple[tuple[Digest, str], ...]:
+    return tuple(
+        (layer.digest, diff_id) for layer, diff_id in zip(side.image.manifest.layers, side.image.config.rootfs.diff_ids, strict=True)
+    )
