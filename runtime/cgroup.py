@@ -1,7 +1,8 @@
 """One control group for one step with limits: made, read for how it went, and removed.
 
-Both versions, each with its own file names and rules (kernel: admin-guide/cgroup-v1, cgroup-v2.rst). A step
-without limits gets none: its usage comes from wait4(2), and killing is the pid namespace's.
+Both versions, each with its own file names and rules (kernel: admin-guide/cgroup-v1, cgroup-v2.rst); each
+controller is used where the host has it. A step without limits gets none: its usage comes from wait4(2), and
+killing is the pid namespace's.
 
 A group is called `PID-N` below its parent, PID being the builder: a later build removes those of builders
 that are gone. Limits that cannot be had are refused, never passed over.
@@ -13,16 +14,14 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import msgspec
 
+from runtime.hierarchy import REMEDY, Hierarchy, missing, read, read_layout, write
 from runtime.spec import Resources
 from runtime.unsupported import Unsupported
 
-DEFAULT_PARENT = "layerwright"
 DEFAULT_PERIOD = 100_000
-_REMEDY = "run the builder as root, or in a delegated cgroup (systemd-run --user --scope -p Delegate=yes)"
 _REMOVE_SECONDS = 2.0
 _numbers = itertools.count()
 
@@ -35,54 +34,55 @@ class Setting(msgspec.Struct, frozen=True):
     value: str
 
 
-class Layout(msgspec.Struct, frozen=True):
-    """How this host mounts its hierarchies: version, and (controller, mount point, own path) of each."""
-
-    version: int
-    hierarchies: tuple[tuple[str, str, str], ...]
-
-    def find(self, controller: str) -> tuple[str, str] | None:
-        for name, mount_point, own in self.hierarchies:
-            if name in (controller, "*"):
-                return mount_point, own
-        return None
-
-
 class Cgroup:
-    """The directories of one step: one for version 2, one a hierarchy for version 1."""
+    """The directories of one step: one in version 2, one a hierarchy in version 1."""
 
-    def __init__(self, version: int, directories: dict[str, str]) -> None:
-        self._version = version
-        self._directories = directories  # controller -> directory
+    def __init__(self) -> None:
+        self._directories: dict[str, tuple[int, str]] = {}  # controller -> version, directory
 
     @property
     def entrances(self) -> tuple[str, ...]:
         """The files a process writes `0` to, to be in the group."""
-        return tuple(f"{directory}/cgroup.procs" for directory in sorted(set(self._directories.values())))
+        return tuple(f"{directory}/cgroup.procs" for _version, directory in self._unique())
+
+    @property
+    def unified(self) -> str | None:
+        """The directory in version 2's hierarchy, if there is one."""
+        return next((directory for version, directory in self._directories.values() if version == 2), None)
+
+    def add(self, setting: Setting, hierarchy: Hierarchy, parent: str | None, name: str) -> None:
+        """Make the directory for the setting's controller where it is not there yet, and set it."""
+        if setting.controller not in self._directories:
+            made = hierarchy.version, _make(hierarchy, setting.controller, parent, name)
+            self._directories[setting.controller] = made
+        if setting.file:
+            _set(f"{self._directories[setting.controller][1]}/{setting.file}", setting)
 
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something of the step because its memory limit was reached."""
-        file = "memory.events" if self._version == 2 else "memory.oom_control"
-        words = self._read("memory", file).split()
+        words = self._read("memory", "memory.oom_control", "memory.events").split()
         return any(name == "oom_kill" and count != "0" for name, count in itertools.pairwise(words))
 
     def peak_memory(self) -> int:
-        text = self._read("memory", "memory.peak" if self._version == 2 else "memory.max_usage_in_bytes").strip()
+        text = self._read("memory", "memory.max_usage_in_bytes", "memory.peak").strip()
         return int(text) if text.isdigit() else 0
 
     def close(self) -> None:
         """Remove the group; its last processes may still be going."""
         until = time.monotonic() + _REMOVE_SECONDS
-        for directory in set(self._directories.values()):
+        for _version, directory in self._unique():
             while not _remove(directory) and time.monotonic() < until:
                 time.sleep(0.005)
 
-    def _read(self, controller: str, file: str) -> str:
-        directory = self._directories.get(controller)
-        if directory is None:
+    def _unique(self) -> list[tuple[int, str]]:
+        return sorted(set(self._directories.values()))
+
+    def _read(self, controller: str, old: str, new: str) -> str:
+        found = self._directories.get(controller)
+        if found is None:
             return ""
         try:
-            return _read(f"{directory}/{file}")
+            return read(f"{found[1]}/{old if found[0] == 1 else new}")
         except OSError:
             return ""
 
@@ -94,45 +94,23 @@ def limited(resources: Resources) -> bool:
 
 def open_cgroup(resources: Resources) -> Cgroup:
     """A new group with these limits; raises Unsupported."""
-    layout = read_layout()
-    settings = old_settings(resources) if layout.version == 1 else new_settings(resources)
-    if not settings:
-        settings = (Setting("memory", "", ""),)  # only a parent was named
+    layout, parent = read_layout(), resources.cgroup_parent
+    old, new = old_settings(resources), new_settings(resources)
     name = f"{os.getpid()}-{next(_numbers)}"
-    made: dict[str, str] = {}
+    group = Cgroup()
     try:
-        for setting in settings:
-            if setting.controller not in made:
-                made[setting.controller] = _make(layout, setting.controller, resources.cgroup_parent, name)
-            if setting.file:
-                _set(f"{made[setting.controller]}/{setting.file}", setting)
+        # The controllers are the same in both; each is set where it is. Without any, only a parent was named.
+        for controller in dict.fromkeys(setting.controller for setting in (*old, *new)) or ("memory",):
+            hierarchy = layout.find(controller)
+            if hierarchy is None:
+                raise Unsupported(f"the cgroup controller {controller} is not there, so what it limits cannot be", REMEDY)
+            wanted = [setting for setting in (old if hierarchy.version == 1 else new) if setting.controller == controller]
+            for setting in wanted or (Setting(controller, "", ""),):
+                group.add(setting, hierarchy, parent, name)
     except BaseException:
-        Cgroup(layout.version, made).close()
+        group.close()
         raise
-    return Cgroup(layout.version, made)
-
-
-def read_layout() -> Layout:
-    """From /proc/self/mountinfo and /proc/self/cgroup."""
-    own = {}
-    for line in _read("/proc/self/cgroup").splitlines():
-        _number, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            own[controller] = path
-    old, unified = [], None
-    for line in _read("/proc/self/mountinfo").splitlines():
-        before, _separator, after = line.partition(" - ")
-        mount_point = before.split()[4]
-        kind, _source, options = after.split(" ", 2)
-        if kind == "cgroup2":
-            unified = unified or mount_point
-        elif kind == "cgroup":
-            old += [(option, mount_point, own.get(option, "/")) for option in options.split(",") if option in own]
-    if old:
-        return Layout(1, tuple(dict.fromkeys(old)))
-    if unified is None:
-        raise Unsupported("no cgroup file system is mounted, so a step's resources cannot be limited", _REMEDY)
-    return Layout(2, (("*", unified, own.get("", "/")),))
+    return group
 
 
 def old_settings(resources: Resources) -> tuple[Setting, ...]:
@@ -192,53 +170,29 @@ def _cpusets(resources: Resources) -> Iterator[Setting]:
         yield Setting("cpuset", "cpuset.mems", resources.cpuset_mems)
 
 
-def _make(layout: Layout, controller: str, parent: str | None, name: str) -> str:
-    found = layout.find(controller)
-    if found is None:
-        raise Unsupported(f"the cgroup controller {controller} is not there, so what it limits cannot be", _REMEDY)
-    mount_point, own = found
-    base = _base(layout.version, mount_point, own, parent)
+def _make(hierarchy: Hierarchy, controller: str, parent: str | None, name: str) -> str:
+    base = hierarchy.base(parent)
     try:
-        for directory in _missing(base):
+        for directory in missing(base):
             os.mkdir(directory)
-            _inherit(layout.version, directory, controller)
-        if layout.version == 2:
-            _enable(mount_point, base, controller)
+            _inherit(hierarchy.version, directory, controller)
+        if hierarchy.version == 2:
+            _enable(hierarchy.mount_point, base, controller)
         _sweep(base)
         directory = f"{base}/{name}"
         os.makedirs(directory, exist_ok=True)
-        _inherit(layout.version, directory, controller)
+        _inherit(hierarchy.version, directory, controller)
     except OSError as error:
-        raise Unsupported(f"cannot make a cgroup for the step: {error.strerror} ({error.filename})", _REMEDY) from error
+        raise Unsupported(f"cannot make a cgroup for the step: {error.strerror} ({error.filename})", REMEDY) from error
     return directory
-
-
-def _base(version: int, mount_point: str, own: str, parent: str | None) -> str:
-    if parent is not None:
-        inside = os.path.normpath("/" + parent)
-    elif version == 2 and os.access(mount_point, os.W_OK):
-        inside = f"/{DEFAULT_PARENT}"  # not below our own: that one has processes, so it may have no controlled children
-    elif version == 2:
-        inside = os.path.dirname(own)
-    else:
-        inside = os.path.join(own, DEFAULT_PARENT)
-    return os.path.normpath(f"{mount_point}/{inside}")
-
-
-def _missing(base: str) -> list[str]:
-    found: list[str] = []
-    while not os.path.isdir(base):
-        found.insert(0, base)
-        base = os.path.dirname(base)
-    return found
 
 
 def _inherit(version: int, directory: str, controller: str) -> None:
     """A version 1 cpuset takes no process before it has processors and memory nodes."""
     if version == 1 and controller == "cpuset":
         for file in ("cpuset.cpus", "cpuset.mems"):
-            if not _read(f"{directory}/{file}").strip():
-                _write(f"{directory}/{file}", _read(f"{os.path.dirname(directory)}/{file}").strip())
+            if not read(f"{directory}/{file}").strip():
+                write(f"{directory}/{file}", read(f"{os.path.dirname(directory)}/{file}").strip())
 
 
 def _enable(mount_point: str, base: str, controller: str) -> None:
@@ -246,8 +200,8 @@ def _enable(mount_point: str, base: str, controller: str) -> None:
     path = mount_point
     for part in ("", *(one for one in os.path.relpath(base, mount_point).split("/") if one != ".")):
         path = os.path.join(path, part) if part else path
-        if controller not in _read(f"{path}/cgroup.subtree_control").split():
-            _write(f"{path}/cgroup.subtree_control", f"+{controller}")
+        if controller not in read(f"{path}/cgroup.subtree_control").split():
+            write(f"{path}/cgroup.subtree_control", f"+{controller}")
 
 
 def _sweep(base: str) -> None:
@@ -270,24 +224,10 @@ def _remove(directory: str) -> bool:
 
 def _set(path: str, setting: Setting) -> None:
     try:
-        _write(path, setting.value)
+        write(path, setting.value)
     except FileNotFoundError as error:
         if setting.file.endswith(("memsw.limit_in_bytes", "swap.max")):
             return  # a kernel that does not count swap: memory alone is limited, as with Docker
-        raise Unsupported(f"this kernel has no {setting.file}", _REMEDY) from error
+        raise Unsupported(f"this kernel has no {setting.file}", REMEDY) from error
     except OSError as error:
         raise Unsupported(f"cannot limit the step: {setting.file} does not take {setting.value}: {error.strerror}") from error
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-        return stream.read()
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        with suppress(OSError):
-            os.close(fd)

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from runtime import cgroup, idmap, pasta, seccomp
+from runtime.devicegroup import open_device_group
 from runtime.spec import Resources
 from runtime.unsupported import Unsupported, in_user_namespace, read
 from runtime.userns import obstacle
@@ -66,7 +67,7 @@ def probe(directory: str | None = None) -> HostReport:
     if os.geteuid() != 0:
         entry = _told("user-namespace", obstacle())
     mounts = _probe_mounts(directory) if os.geteuid() == 0 else ()
-    capabilities = (_kernel(), entry, *_subordinate(inside), *mounts, _filter(), _network(inside), _limits())
+    capabilities = (_kernel(), entry, *_subordinate(inside), *mounts, _filter(), *_devices(inside), _network(inside), _limits())
     works = all(one.ok for one in mounts if one.name not in ("overlay", "overlay-many")) and entry.ok and _kernel().ok
     mode: Mode = "none" if not works else "root" if os.geteuid() == 0 and not inside else "userns"
     return HostReport(
@@ -119,6 +120,17 @@ def _network(inside: bool) -> Capability:
         return Capability("network", True)
     reason = "there is neither nft nor iptables to let a step's packets out"
     return Capability("network", False, reason, "install nftables, or use --network=host")
+
+
+def _devices(inside: bool) -> tuple[Capability, ...]:
+    if inside or os.geteuid() != 0:
+        return ()  # in a user namespace no node can be made
+    try:
+        open_device_group().close()
+    except Unsupported as problem:
+        reason = f"nodes that steps make can be opened in /dev only, so debootstrap does not work: {problem.reason}"
+        return (Capability("devices", False, reason, problem.remedy),)
+    return (Capability("devices", True),)
 
 
 def _limits() -> Capability:

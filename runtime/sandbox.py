@@ -8,13 +8,9 @@ to kill, so a builder that dies in any way takes its steps along.
 
 from __future__ import annotations
 
-import base64
 import os
-import platform
 import select
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,9 +20,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from runtime import etcfiles, network, pasta, seccomp
+from runtime import etcfiles, network, pasta
 from runtime.cgroup import Cgroup, limited, open_cgroup
 from runtime.child import libc, wire
+from runtime.devicegroup import DeviceGroup, open_device_group
+from runtime.launcher import Launcher
 from runtime.network import Lease, Networks, Pool
 from runtime.pasta import PastaPool
 from runtime.spec import Exit, Process, Usage
@@ -36,7 +34,6 @@ Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 _CANCEL_INTERVAL_MS = 40
 _CHUNK = 1 << 16
-_ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
 
 
 class Sandbox(Protocol):
@@ -77,15 +74,28 @@ def _networks(state_dir: str, network_dir: str) -> Networks | None:
     return PastaPool(os.path.join(state_dir, "net")) if pasta.find() else None
 
 
+def device_group() -> DeviceGroup | None:
+    """That of this host; None where there can be none: then everything is mounted `nodev`."""
+    if in_user_namespace():
+        return None
+    try:
+        return open_device_group()
+    except Unsupported:
+        return None
+
+
 class NamespaceSandbox:
     """Linux namespaces, as root or as root of a user namespace."""
 
-    def __init__(self, state_dir: str, networks: Networks | None) -> None:
+    def __init__(self, state_dir: str, networks: Networks | None, guard: Callable[[], DeviceGroup | None] | None = None) -> None:
+        """`guard` opens the group that keeps steps from device nodes; by default this host's."""
         self._networks = networks
+        self._guard = guard or device_group
+        self._devices: DeviceGroup | None = None
         self._mount_point = os.path.join(os.path.abspath(state_dir), "mnt")
         self._userns = in_user_namespace()
         self._lock = threading.Lock()
-        self._launcher: _Launcher | None = None
+        self._launcher: Launcher | None = None
         self._closed = False
 
     def run(self, process: Process, output: Output, cancel: threading.Event, terminal: int | None = None) -> Exit:
@@ -106,6 +116,8 @@ class NamespaceSandbox:
             launcher, self._launcher, self._closed = self._launcher, None, True
         if launcher is not None:
             launcher.close()
+        if self._devices is not None:
+            self._devices.close()
         if self._networks is not None:
             self._networks.close()
 
@@ -115,13 +127,14 @@ class NamespaceSandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _started(self) -> _Launcher:
+    def _started(self) -> Launcher:
         with self._lock:
             if self._closed:
                 raise Unsupported("the sandbox is closed")
             if self._launcher is None or self._launcher.ended:
                 os.makedirs(self._mount_point, mode=0o700, exist_ok=True)
-                self._launcher = _Launcher(self._mount_point)
+                self._devices = self._devices or self._guard()
+                self._launcher = Launcher(self._mount_point, self._devices)
             return self._launcher
 
     def _lease(self, process: Process, stack: ExitStack) -> Lease | None:
@@ -148,126 +161,36 @@ class NamespaceSandbox:
             gateway = "127.0.0.1"
         else:
             resolv_conf = etcfiles.without_loopback(resolv_conf)
+        cgroups, guarded = self._groups(process, cgroup)
         return {
             "process": msgspec.to_builtins(process),
             "hosts": etcfiles.hosts_file(process.hostname, process.hosts, gateway),
             "resolv_conf": resolv_conf,
-            "cgroups": list(cgroup.entrances) if cgroup else [],
+            "cgroups": cgroups,
+            "guarded": guarded,
             "in_user_namespace": self._userns,
         }
 
-
-class _Launcher:
-    """The launcher process and the socket to it."""
-
-    def __init__(self, mount_point: str) -> None:
-        self._lock = threading.Lock()
-        self._free: list[socket.socket] = []
-        self._channel, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._ended = threading.Event()
-        self._up = threading.Event()
-        self._error: OSError | None = None
-        # The signal for a dead parent comes when the *thread* that forked ends (prctl(2)), and a build's worker
-        # threads come and go: so one thread starts the launcher and stays for as long as it lives.
-        threading.Thread(target=self._keep, name="launcher-keeper", daemon=True).start()
-        program = base64.b64encode(_filter()).decode()  # compiled while the launcher starts
-        self._up.wait()
-        self._far.close()
-        if self._error is not None:
-            raise Unsupported(f"cannot start the sandbox launcher: {self._error.strerror}")
-        wire.send(self._channel, {"mount_point": mount_point, "seccomp": program})
-
-    @property
-    def ended(self) -> bool:
-        """Whether it died by itself, or somebody killed it."""
-        return self._ended.is_set()
-
-    def start(self, request: dict[str, Any], fds: tuple[int, ...]) -> socket.socket:
-        """Sends the request to a supervisor; its channel, on which the report will come. OSError when the launcher is gone."""
-        while (channel := self._taken()) is not None:
+    def _groups(self, process: Process, cgroup: Cgroup | None) -> tuple[list[str], bool]:
+        """What the payload enters, and whether it is then still kept from device nodes."""
+        entrances, devices = list(cgroup.entrances) if cgroup else [], self._devices
+        if devices is None:
+            return entrances, False
+        leaves = devices.one_hierarchy and cgroup is not None and cgroup.unified is not None
+        if process.insecure:
+            return (entrances if leaves else [devices.outside, *entrances]), False
+        if leaves and cgroup is not None and cgroup.unified is not None:
             try:
-                wire.send(channel, request, fds)
-                return channel
-            except OSError:  # somebody killed it
-                channel.close()
-        channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with self._lock, far:
-                wire.send(self._channel, {}, (far.fileno(),))
-            wire.send(channel, request, fds)
-        except OSError:
-            channel.close()
-            raise
-        return channel
-
-    def keep(self, channel: socket.socket) -> None:
-        """A supervisor that has reported may serve another run."""
-        with self._lock:
-            self._free.append(channel)
-
-    def close(self) -> None:
-        self._channel.close()
-        with self._lock:
-            for channel in self._free:
-                channel.close()
-            self._free.clear()
-        self._ended.wait(5)
-
-    def _taken(self) -> socket.socket | None:
-        with self._lock:
-            return self._free.pop() if self._free else None
-
-    def _keep(self) -> None:
-        try:
-            process = _start_launcher(self._far.fileno())
-        except OSError as error:
-            self._error = error
-            self._up.set()
-            return
-        self._up.set()
-        process.wait()
-        self._ended.set()
-
-
-def _filter() -> bytes:
-    machine = platform.machine()
-    if not seccomp.supported(machine):
-        raise Unsupported(f"there is no filter of system calls for {machine} yet", "build on x86_64 or aarch64")
-    return seccomp.program(machine)
-
-
-def _start_launcher(channel: int) -> subprocess.Popen[bytes]:
-    fds = [channel]
-    executable = sys.executable
-    try:
-        # Executed through a read-only mount of its own, so that /proc/self/exe gives no payload a way to write to
-        # the host's interpreter (CVE-2019-5736).
-        mounted = libc.open_tree(libc.AT_FDCWD, os.path.realpath(executable), libc.OPEN_TREE_CLONE)
-        libc.mount_setattr(mounted, libc.ATTR_RDONLY)
-    except OSError:
-        pass  # in a user namespace without a mount namespace; the file is not ours to write there
-    else:
-        fds.append(mounted)
-        executable = f"/proc/self/fd/{mounted}"
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-E", _ENTRY, str(channel)],
-            executable=executable,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=fds,
-            env={"LC_ALL": "C.UTF-8"},
-        )
-    finally:
-        for fd in fds[1:]:
-            os.close(fd)
+                devices.guard(cgroup.unified)
+            except OSError:
+                return entrances, False
+        return entrances, True
 
 
 class _Run:
     """One process under way: its pipes, its channel, and the loop over them."""
 
-    def __init__(self, launcher: _Launcher, request: dict[str, Any], lease: Lease | None, output: Output, terminal: int | None) -> None:
+    def __init__(self, launcher: Launcher, request: dict[str, Any], lease: Lease | None, output: Output, terminal: int | None) -> None:
         self._launcher = launcher
         self._output = output
         self._channel: socket.socket | None = None

@@ -26,30 +26,58 @@ _TTY_GROUP = 5
 _HOST_ONLY = frozenset({"pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "ptmx", "core", "console", "hugepages"})
 
 
-def mount_dev(target_fd: int, shm_size: int, *, in_user_namespace: bool, all_devices: bool) -> None:
-    """Mount /dev on the descriptor, which is closed."""
+def mount_dev(target_fd: int, shm_size: int, *, in_user_namespace: bool, all_devices: bool, guarded: bool) -> None:
+    """Mount /dev on the descriptor, which is closed. `guarded`: a control group refuses other nodes, so no mount has to."""
     dev = fresh("tmpfs", (("mode", "755"), ("size", "65536k")), libc.ATTR_NOSUID | libc.ATTR_STRICTATIME)
     root = os.dup(dev)
     attach(dev, target_fd)
     try:
         for name, target in LINKS.items():
-            os.symlink(target, name, dir_fd=root)
+            if name != "core" or os.path.exists(target):  # as runc: only where the host has one
+                os.symlink(target, name, dir_fd=root)
         for name, (major, minor) in NODES.items():
             if in_user_namespace:
                 _bind_node(root, name, major, minor)
             else:
                 os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=root)
-                if not all_devices:
+                if not all_devices and not guarded:
                     _mount_on_itself(root, name)
-        if not all_devices:
+        if not all_devices and not guarded:
             libc.mount_setattr(root, libc.ATTR_NODEV)  # no other node that a step makes here can be opened
-        elif not in_user_namespace:
+        elif all_devices and not in_user_namespace:
             _copy_host_nodes("/dev", root)
         _mount_inside(root, "pts", _devpts())
         _mount_inside(root, "shm", fresh("tmpfs", (("mode", "1777"), ("size", str(shm_size))), LOCKED_DOWN))
         _mount_inside(root, "mqueue", fresh("mqueue", (), LOCKED_DOWN))
     finally:
         os.close(root)
+
+
+def others_are_refused() -> bool:
+    """Whether this process is kept from nodes that are not a step's own, and not from those that are, wherever they lie."""
+    space = fresh("tmpfs", (("mode", "700"),))
+    try:
+        for kind, major, minor, wanted in ((stat.S_IFBLK, 7, 0, False), (stat.S_IFCHR, 1, 11, False), (stat.S_IFCHR, 1, 3, True)):
+            os.mknod("node", kind | 0o600, os.makedev(major, minor), dir_fd=space)
+            if _opens("node", space) != wanted:
+                return False
+            os.unlink("node", dir_fd=space)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(space)
+
+
+def _opens(name: str, dir_fd: int) -> bool:
+    """A device that is not there counts as one that opens: the question is who refuses."""
+    try:
+        os.close(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd))
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def open_node(name: str, flags: int) -> int:

@@ -47,7 +47,10 @@ def furnish(request: Request, root_fd: int, stubs: Stubs, stacker: Stacker, scra
     with doing("make the mount point /proc"):
         proc_fd = stubs.directory("proc")
     with doing("mount /dev"):
-        mount_dev(stubs.directory("dev"), process["shm_size"], in_user_namespace=userns, all_devices=insecure)
+        mount_dev(
+            stubs.directory("dev"), process["shm_size"],
+            in_user_namespace=userns, all_devices=insecure, guarded=request["guarded"],
+        )  # fmt: skip
         null_fd = open_inside(root_fd, "dev/null")
     with doing("mount /sys"):
         sys_fd = _mount_sys(stubs.directory("sys"), insecure=insecure)
@@ -63,7 +66,7 @@ def furnish(request: Request, root_fd: int, stubs: Stubs, stacker: Stacker, scra
             attach(clone(source, libc.ATTR_RDONLY | LOCKED_DOWN), stubs.file(path))
             os.close(source)
     for mount in sorted(process["mounts"], key=lambda one: _parts(one["target"])):
-        _mount_one(mount, stubs, stacker, files)
+        _mount_one(mount, stubs, stacker, files, devices=insecure or request["guarded"])
     return Room(root_fd, proc_fd, sys_fd, empty_fd, null_fd)
 
 
@@ -133,7 +136,7 @@ class _Files:
         return os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _mount_one(mount: MountData, stubs: Stubs, stacker: Stacker, files: _Files) -> None:
+def _mount_one(mount: MountData, stubs: Stubs, stacker: Stacker, files: _Files, *, devices: bool) -> None:
     target = mount["target"]
     parts = _parts(target)
     if not parts or parts[0] == "proc":
@@ -142,7 +145,7 @@ def _mount_one(mount: MountData, stubs: Stubs, stacker: Stacker, files: _Files) 
         if mount["type"] == "bind":
             _bind(mount, stubs, stacker)
         elif mount["type"] == "tmpfs":
-            _tmpfs(mount, stubs)
+            _tmpfs(mount, stubs, devices=devices)
         elif mount["type"] == "file":
             _file(mount, stubs, files)
         else:
@@ -165,11 +168,11 @@ def _bind(mount: BindData, stubs: Stubs, stacker: Stacker) -> None:
     attach(tree, stubs.directory(mount["target"]) if directory else stubs.file(mount["target"]))
 
 
-def _tmpfs(mount: TmpfsData, stubs: Stubs) -> None:
+def _tmpfs(mount: TmpfsData, stubs: Stubs, *, devices: bool) -> None:
     options = [("mode", f"{mount['mode']:o}")]
     if mount["size"] is not None:
         options.append(("size", str(mount["size"])))
-    attach(fresh("tmpfs", options, libc.ATTR_NOSUID | libc.ATTR_NODEV), stubs.directory(mount["target"]))
+    attach(fresh("tmpfs", options, libc.ATTR_NOSUID | (0 if devices else libc.ATTR_NODEV)), stubs.directory(mount["target"]))
 
 
 def _file(mount: FileData, stubs: Stubs, files: _Files) -> None:

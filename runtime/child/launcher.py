@@ -20,6 +20,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from runtime.child import libc, wire
+from runtime.child.devices import others_are_refused
 from runtime.child.supervise import Home, Sandbox
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def main(channel_fd: int) -> None:
         return
     hello: Hello = first[0]
     seccomp = base64.b64decode(hello["seccomp"])
+    guarded = hello["guarded"] and others_are_refused()
     gc.collect()
     gc.freeze()
-    serve(channel, hello["mount_point"], seccomp)
+    serve(channel, hello["mount_point"], seccomp, guarded)
 
 
-def serve(channel: socket.socket, mount_point: str, seccomp: bytes) -> None:
+def serve(channel: socket.socket, mount_point: str, seccomp: bytes, guarded: bool) -> None:
     poller = select.poll()
     poller.register(channel, select.POLLIN)
     while True:
@@ -57,12 +59,12 @@ def serve(channel: socket.socket, mount_point: str, seccomp: bytes) -> None:
             return
         fds = message[1]
         if not os.fork():
-            _supervise(channel, fds[0], mount_point, seccomp)
+            _supervise(channel, fds[0], mount_point, seccomp, guarded)
         for fd in fds:
             os.close(fd)
 
 
-def _supervise(launcher: socket.socket, channel_fd: int, mount_point: str, seccomp: bytes) -> None:
+def _supervise(launcher: socket.socket, channel_fd: int, mount_point: str, seccomp: bytes, guarded: bool) -> None:
     """Sandboxes one after another, until the builder hangs up or one leaves a state that is not as it was."""
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -70,6 +72,7 @@ def _supervise(launcher: socket.socket, channel_fd: int, mount_point: str, secco
         home = Home(channel_fd)
         while (message := wire.receive(home.channel)) is not None:
             request, fds = message
+            request["guarded"] = guarded and request["guarded"]
             result, clean = Sandbox(request, fds, home.channel, mount_point, seccomp).run()
             result["again"] = clean and home.back()
             wire.send(home.channel, result)

@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import signal
+import struct
 
 # The calls since Linux 5.2 have one number on every architecture (include/uapi/asm-generic/unistd.h).
 _OPEN_TREE = 428
@@ -24,6 +25,7 @@ _OLD_NUMBERS = {  # name: (x86_64, aarch64 and the generic table)
     "pivot_root": (155, 41),
     "keyctl": (250, 219),
     "rt_sigaction": (13, 134),
+    "bpf": (321, 280),
 }
 
 CLONE_NEWNS = 0x00020000
@@ -77,6 +79,10 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_MODE_FILTER = 2
+BPF_PROG_TYPE_CGROUP_DEVICE = 15
+_BPF_PROG_LOAD, _BPF_PROG_ATTACH, _BPF_PROG_QUERY = 5, 8, 16
+_BPF_CGROUP_DEVICE = 6  # the kind of attachment
+_BPF_F_ALLOW_MULTI = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
@@ -235,6 +241,29 @@ def install_filter(program: bytes) -> None:
 
 def new_session_keyring() -> None:
     _syscall(_old("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def bpf_load(kind: int, program: bytes) -> int:
+    """A descriptor of the verified program; PermissionError without CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN."""
+    code, licence = ctypes.create_string_buffer(program, len(program)), ctypes.create_string_buffer(b"Apache-2.0")
+    return _bpf(_BPF_PROG_LOAD, struct.pack("=IIQQ", kind, len(program) // 8, ctypes.addressof(code), ctypes.addressof(licence)))
+
+
+def bpf_attach(program_fd: int, cgroup_fd: int) -> None:
+    """Attach a program to a control group of version 2, beside others; it goes with the group."""
+    _bpf(_BPF_PROG_ATTACH, struct.pack("=IIII", cgroup_fd, program_fd, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI))
+
+
+def bpf_attached(cgroup_fd: int) -> bool:
+    """Whether the group itself has a program for devices."""
+    asked = ctypes.create_string_buffer(struct.pack("=IIIIQI4x", cgroup_fd, _BPF_CGROUP_DEVICE, 0, 0, 0, 0), 32)
+    _check(_libc.syscall(ctypes.c_long(_old("bpf")), ctypes.c_long(_BPF_PROG_QUERY), asked, ctypes.c_long(32)))
+    return bool(struct.unpack_from("=I", asked.raw, 24)[0])
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    """bpf(2), whose `union bpf_attr` ends where the caller ends it; the rest is zero to the kernel."""
+    return _syscall(_old("bpf"), command, attributes, len(attributes), what="bpf")
 
 
 def default_signals() -> None:

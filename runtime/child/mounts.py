@@ -77,7 +77,8 @@ class Stacker:
     `scratch` is its path, `empty_fd` an empty directory, which overlayfs wants where there is no lower one.
 
     Without `devices` no device node in them can be opened, wherever it comes from: an image may bring one for the
-    host's disk, and a step may make one (CAP_MKNOD is among Docker's default capabilities; there a cgroup refuses).
+    host's disk, and a step may make one (CAP_MKNOD is among Docker's default capabilities). With them a control group
+    must refuse to open what is not the step's, as Docker's does, or the step was given every device.
     """
 
     def __init__(self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False) -> None:

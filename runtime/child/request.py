@@ -91,6 +91,7 @@ class Request(TypedDict):
     hosts: str
     resolv_conf: str
     cgroups: list[str]  # the cgroup.procs files that the payload enters
+    guarded: bool  # whether the group the payload will be in keeps it from device nodes
     in_user_namespace: bool
 
 
@@ -99,6 +100,7 @@ class Hello(TypedDict):
 
     mount_point: str  # an existing directory of the host that sandboxes mount their scratch space on, each in its own namespace
     seccomp: str  # the compiled filter, base64
+    guarded: bool  # whether the launcher was put into a group that may open no device nodes but the usual ones
 
 
 class Result(TypedDict):

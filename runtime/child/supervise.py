@@ -126,9 +126,8 @@ class Sandbox:
             self._outer = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             empty_fd = os.open(self._scratch, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             attach(fresh("tmpfs", (("mode", "700"),), libc.ATTR_NOSUID | libc.ATTR_NODEV), os.dup(empty_fd))
-        stacker = Stacker(
-            self._scratch, empty_fd, self._request["in_user_namespace"], devices=self._request["process"]["insecure"]
-        )
+        devices = self._request["guarded"] or self._request["process"]["insecure"]
+        stacker = Stacker(self._scratch, empty_fd, self._request["in_user_namespace"], devices=devices)
         with doing("mount the root file system"):
             plain_fd = stacker.mount(self._request["process"]["root"])
         self._enter_namespaces()

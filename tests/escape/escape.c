@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/swap.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -221,6 +222,42 @@ static int nodes_in_memory(void) { /* the tmpfs of the step are places for nodes
         unlink(*place);
     }
     return found;
+}
+static int node_of_a_pseudo_terminal(void) { /* a step may open these numbers; away from its own devpts they lead nowhere */
+    int found = 0;
+    for (unsigned minor = 0; minor < 4; minor++) found += try_device(S_IFCHR, 136, minor);
+    return found + try_device(S_IFCHR, 2, 0) + try_device(S_IFCHR, 3, 0);
+}
+static int mount_a_disk(void) {
+    int found = 0;
+    char line[256], name[64];
+    unsigned major, minor;
+    FILE *list = fopen("/proc/partitions", "r");
+    mkdir("/m", 0755);
+    while (list && fgets(line, sizeof line, list)) {
+        if (sscanf(line, " %u %u %*u %63s", &major, &minor, name) != 3) continue;
+        found += try_device(S_IFBLK, major, minor);
+        if (mknod("/disk", S_IFBLK | 0666, makedev(major, minor))) continue;
+        for (const char **kind = (const char *[]){"ext4", "xfs", "btrfs", "squashfs", "iso9660", NULL}; *kind; kind++)
+            found += CALL(mount, "/disk", "/m", *kind, MS_RDONLY, 0);
+        found += went(swapon("/disk", 0), "swapon") + CALL(quotactl, 0x80000700, "/disk", 0, 0);
+        unlink("/disk");
+    }
+    return found;
+}
+static int device_rules(void) { /* out of the group that keeps it from devices, or the group's rules */
+    static const char *files[] = {"devices.allow", "cgroup.procs", "tasks", "cgroup.subtree_control", "devices/../cgroup.procs", NULL};
+    int found = 0;
+    char path[256];
+    for (const char **place = (const char *[]){"/sys/fs/cgroup", "/sys/fs/cgroup/devices", "/sys/fs/cgroup/unified", NULL}; *place; place++)
+        for (const char **file = files; *file; file++) {
+            snprintf(path, sizeof path, "%s/%s", *place, *file);
+            int fd = open(path, O_WRONLY);
+            if (fd < 0) continue;
+            found += went(write(fd, "a", 1), path) + went(write(fd, "0", 1), path);
+            close(fd);
+        }
+    return found + try_device(S_IFBLK, 7, 0);
 }
 static int devices_there(void) {
     return opens("/dev/mem", O_RDONLY) + opens("/dev/kmem", O_RDONLY) + opens("/dev/port", O_RDONLY) + opens("/dev/kmsg", O_RDONLY)
@@ -490,6 +527,7 @@ static const struct { const char *name; int (*run)(void); } ATTEMPTS[] = {
     ATTEMPT(other_processes), ATTEMPT(leaked_descriptors), ATTEMPT(directory_descriptors), ATTEMPT(write_interpreter), ATTEMPT(handles),
     ATTEMPT(layers_on_the_host), ATTEMPT(mount_proc), ATTEMPT(mount_tmpfs), ATTEMPT(mount_bind), ATTEMPT(mount_remount),
     ATTEMPT(mount_propagation), ATTEMPT(unmask), ATTEMPT(mount_new_calls), ATTEMPT(mount_cgroup), ATTEMPT(node_of_a_disk),
+    ATTEMPT(node_of_a_pseudo_terminal), ATTEMPT(mount_a_disk), ATTEMPT(device_rules),
     ATTEMPT(node_of_memory), ATTEMPT(node_of_the_log), ATTEMPT(node_of_a_terminal), ATTEMPT(node_of_tools), ATTEMPT(nodes_in_memory),
     ATTEMPT(devices_there), ATTEMPT(ports), ATTEMPT(terminal_input), ATTEMPT(terminals_of_the_host), ATTEMPT(modules), ATTEMPT(kexec),
     ATTEMPT(bpf_calls), ATTEMPT(perf), ATTEMPT(faults), ATTEMPT(uring), ATTEMPT(keys), ATTEMPT(clock_changes), ATTEMPT(restart),
