@@ -96,6 +96,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Only tell what would be a hit and what would run, and why (JSON with --progress=rawjson).")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
+@click.option("--store-size", metavar="SIZE", help="What the store may take of the disk, kept by removing what was longest not used.")
 def build(**options: Any) -> int:
     """Build an image from a Dockerfile."""
     return execute(options, read_environment())
@@ -121,7 +122,7 @@ def execute(options: dict[str, Any], env: Environment) -> int:
         from builder.cli.build_calls import call
 
         return call("check" if options["check"] else options["call"], request, options["root"], env)
-    settings = workshop_settings(env, options["root"])
+    settings = workshop_settings(env, options["root"], size=options["store_size"])
     if options["dry_run"]:
         from builder.cli.explaining import print_explanation
         from builder.engine.build import foresee

@@ -6,28 +6,31 @@ import click
 
 from builder.cli.settings import read_environment
 from builder.cli.table import print_table
+from builder.cli.values import FILTER
 
 EPILOG = """\b
 Examples:
   layerwright du
-  layerwright du --verbose
+  layerwright du --verbose --filter type=cache-mount
 """
 
 
 @click.command(epilog=EPILOG)
 @click.option("-v", "--verbose", is_flag=True, help="List every thing, and why prune would leave it.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY[=VALUE]", help=FILTER)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--root", metavar="DIR", help="The store.")
-def du(verbose: bool, as_json: bool, root: str | None) -> int:
+def du(verbose: bool, filters: tuple[str, ...], as_json: bool, root: str | None) -> int:
     """Show what the store takes of the disk, and how much of it `layerwright prune` would give back."""
     from builder.cli.userspace import workshop_settings
     from builder.progress.plain import size_text
     from builder.progress.sanitise import clean
+    from builder.store.conditions import parse_condition
     from builder.store.store import Store
     from builder.store.usage import usage
 
     with Store.open(workshop_settings(read_environment(), root).root) as store:
-        found = usage(store)
+        found = usage(store, tuple(parse_condition("--filter", text) for text in filters))
     if as_json:
         import msgspec
 

@@ -1,6 +1,6 @@
 """What the command line takes from the environment: the only place that reads it.
 
-LAYERWRIGHT_ROOT, XDG_DATA_HOME, HOME; DOCKER_CONFIG, REGISTRY_AUTH_FILE, CONTAINERS_REGISTRIES_CONF,
+LAYERWRIGHT_ROOT, LAYERWRIGHT_STORE_SIZE, XDG_DATA_HOME, HOME; DOCKER_CONFIG, REGISTRY_AUTH_FILE, CONTAINERS_REGISTRIES_CONF,
 XDG_CONFIG_HOME, XDG_RUNTIME_DIR; the proxies; SOURCE_DATE_EPOCH; NO_COLOR, FORCE_COLOR, CI marks.
 """
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from builder.registry.settings import Settings
 
 SYSTEM_ROOT = "/var/lib/layerwright"
+CONFIG = "layerwright/config.toml"
+STORE_SIZE = "store-size"
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -52,6 +54,44 @@ def store_root(env: Environment, option: str | None) -> Path:
         return Path(SYSTEM_ROOT)
     data = env.get("XDG_DATA_HOME") or f"{env.home}/.local/share"
     return Path(data, "layerwright")
+
+
+def store_size(env: Environment, option: str | None) -> int:
+    """Bytes: `--store-size`, else LAYERWRIGHT_STORE_SIZE, else `store-size` of the first config file; 0 where none says."""
+    for where, text in (("--store-size", option), ("LAYERWRIGHT_STORE_SIZE", env.get("LAYERWRIGHT_STORE_SIZE"))):
+        if text is not None:
+            return _bytes(where, text)
+    for path in config_files(env):
+        if path.exists():
+            text = read_config(path).get(STORE_SIZE)
+            if text is not None:
+                return _bytes(f"{STORE_SIZE} in {path}", text)
+    return 0
+
+
+def config_files(env: Environment) -> tuple[Path, ...]:
+    """The user's, then the machine's."""
+    return Path(env.get("XDG_CONFIG_HOME") or f"{env.home}/.config", CONFIG), Path("/etc", CONFIG)
+
+
+def read_config(path: Path) -> Mapping[str, str]:
+    """What a config file sets; raises UsageError for what it may not say."""
+    import tomllib
+
+    try:
+        document = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError("bad-config", f"the settings in {path} cannot be read: {error}") from None
+    for key, value in document.items():
+        if key != STORE_SIZE or not isinstance(value, str):
+            raise UsageError("bad-config", f"{path} sets {key!r} to {value!r}", help=f'it may say {STORE_SIZE} = "20g"')
+    return document
+
+
+def _bytes(where: str, text: str) -> int:
+    from builder.cli.values import parse_size
+
+    return parse_size(where, text)
 
 
 def registry_settings(env: Environment, insecure: tuple[str, ...] = ()) -> Settings:

@@ -10,6 +10,9 @@ from builder.errors import UsageError
 from builder.ops.secrets import SecretFile, SecretValue
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?\Z", re.IGNORECASE)
+FILTER = "Only what meets it, as type=step or description~=apt; may be repeated."
+"""Help of --filter."""
+
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
 
 

@@ -22,6 +22,7 @@ from builder.engine.dockerfiles import has_global, parse_cached
 from builder.engine.outputs import Output, plan_outputs, trusting
 from builder.engine.remote import Remote
 from builder.engine.request import EPOCH, MIN_JOBS, BuildRequest
+from builder.engine.room import StoreSize, kept_within
 from builder.engine.workshop import Workshop, WorkshopSettings
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.frontend.convert import convert
@@ -37,7 +38,7 @@ from builder.ops.destination import Times
 from builder.ops.runner import Operations
 from builder.ops.secrets import GivenSecrets
 from builder.progress.broadcast import Broadcast
-from builder.progress.events import BuildFinished, Listener, Silent
+from builder.progress.events import BuildFinished, Listener, Note, Silent
 from builder.snapshot.layers import LayerId, LayerLost
 from builder.solver.solve import Clock, Solution, Solver, system_clock
 from builder.store.due import is_due
@@ -83,15 +84,18 @@ def run_build(
     try:
         with Workshop(trusting(settings, request)) as shop, _agents(request) as agents:
             chronicle = Chronicle(shop.store, request, started)
-            with _recorded(chronicle, clock, explained):
-                outcome = _Build(
-                    request, shop, agents, Broadcast((chronicle.recorder, told)), clock, cancel, chronicle, on_failure
-                ).run()
+            listener = Broadcast((chronicle.recorder, told))
+
+            def note(text: str) -> None:
+                told.on_event(Note(time=clock.now_ns(), message=text))
+
+            with kept_within(shop.store, settings.store_size, note) as room, _recorded(chronicle, clock, explained):
+                outcome = _Build(request, shop, agents, listener, clock, cancel, chronicle, on_failure, room).run()
                 chronicle.made(outcome.digest, *(image.descriptor.digest for image in outcome.result.images))
             if is_due(shop.store):
                 from builder.store.sweep import collect_when_due
 
-                collect_when_due(shop.store)
+                collect_when_due(shop.store, settings.store_size)
     except BaseException as error:
         ended = clock.now_ns()
         told.on_event(BuildFinished(time=ended, duration_ns=ended - started, error=str(error) or type(error).__name__))
@@ -162,6 +166,7 @@ class _Build:
         cancel: threading.Event,
         chronicle: Chronicle,
         on_failure: OnFailure | None = None,
+        room: StoreSize | None = None,
     ) -> None:
         self._request = request
         self._shop = shop
@@ -171,6 +176,7 @@ class _Build:
         self._chronicle = chronicle
         self._on_failure = on_failure
         self._agents = agents
+        self._room = room
         self._remote = _remote(request, shop, agents, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
@@ -256,6 +262,8 @@ class _Build:
             wanted = packings if vertex in kept else ()
             for compression, level in dict.fromkeys((*wanted, *self._caches.packings(vertex in kept))):
                 shop.layers.pack_in_background(layer, compression, level)
+            if self._room is not None:
+                self._room.grown()
 
         epoch_ns = None if self._request.epoch is None else self._request.epoch * 10**9
         times = Times(time.time_ns(), epoch_ns)

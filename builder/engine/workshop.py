@@ -32,6 +32,8 @@ class WorkshopSettings(msgspec.Struct, frozen=True):
     docker_engine: str = "unix:///var/run/docker.sock"
     xattr_prefix: str = "trusted.overlay."
     overlay: bool = True
+    store_size: int = 0
+    """Bytes that the store may take; 0 for what suits the disk."""
 
 
 class Workshop:

@@ -31,16 +31,19 @@ from builder.fs.upper import Upper
 from builder.oci.digest import DiffID
 
 _READ = 1 << 18
+_BLOCK = 4096
+_LARGE = 1 << 16
 _DEPTH = 24
 
 
 class Unpacked(msgspec.Struct, frozen=True):
-    """What was unpacked; `skipped` are devices that could not be made."""
+    """What was unpacked; `skipped` are devices that could not be made, `disk_size` what it takes of the disk."""
 
     entries: int
     plain_size: int
     diff_id: DiffID
     skipped: tuple[str, ...] = ()
+    disk_size: int = 0
 
 
 def unpack(
@@ -54,7 +57,7 @@ def unpack(
 
     Raises TarError for a broken or oversized archive, and what `stream` raises; the directory is then void.
     """
-    count = 0
+    count = size = 0
     skipped: list[str] = []
     ahead = _Ahead(stream, limits)
     try:
@@ -62,9 +65,12 @@ def unpack(
             _start_root(upper)
             for entry, body in read_tar(ahead, limits):
                 count += 1
-                if not _write(upper, entry, body):
+                written = _write(upper, entry, body)
+                if written is None:
                     skipped.append(entry.path)
-        return ahead.finish(count, tuple(skipped))
+                else:
+                    size += written
+        return ahead.finish(count, tuple(skipped), size)
     except LayerwrightError as error:
         if isinstance(error, TarError) or error.code not in ("tar-parent", "tar-link", "symlink-loop"):
             raise
@@ -79,31 +85,33 @@ def _start_root(upper: Upper) -> None:
     upper.make_directory(root if root is not None else Entry("", "dir", 0o755))
 
 
-def _write(upper: Upper, entry: Entry, body: Body) -> bool:
+def _write(upper: Upper, entry: Entry, body: Body) -> int | None:
+    """Bytes it takes of the disk; None for a device that could not be made."""
     if not entry.path and entry.kind not in ("dir", "opaque"):
         raise TarError("tar-root", f"an archive makes its root a {entry.kind} (CVE-2021-29136)")
     if entry.kind == "char" and not entry.major and not entry.minor:
         # What overlayfs takes for a whiteout, under whatever name it came.
         upper.hide(entry.path)
-        return True
+        return 0
     try:
         if entry.kind != "file":
             upper.put(entry)
-            return True
+            return _BLOCK if entry.kind == "dir" else 0
         fd = upper.create(entry)
         try:
             body.copy_to(fd)
             finish_file(fd, entry)
+            # A large file may be sparse.
+            return -(-entry.size // _BLOCK) * _BLOCK if entry.size < _LARGE else os.fstat(fd).st_blocks * 512
         finally:
             os.close(fd)
     except PermissionError:
         # mknod(2) in a user namespace; containerd passes over devices there as well.
         if entry.kind in ("char", "block"):
-            return False
+            return None
         raise
     except (OSError, ValueError) as error:
         raise _refused(entry, error) from None
-    return True
 
 
 def _refused(entry: Entry, error: Exception) -> Exception:
@@ -138,12 +146,12 @@ class _Ahead:
         self._ended = not piece
         return piece
 
-    def finish(self, entries: int, skipped: tuple[str, ...]) -> Unpacked:
+    def finish(self, entries: int, skipped: tuple[str, ...], disk_size: int) -> Unpacked:
         """Reads what stands behind the end of the archive, which the DiffID covers."""
         while self.read():
             pass
         self._thread.join()
-        return Unpacked(entries, self._size, DiffID("sha256:" + self._hash.hexdigest()), skipped)
+        return Unpacked(entries, self._size, DiffID("sha256:" + self._hash.hexdigest()), skipped, disk_size)
 
     def stop(self) -> None:
         """Ends the thread, whatever it is at."""

@@ -34,9 +34,13 @@ from runtime.spec import Directory, Overlay, Root
 
 if TYPE_CHECKING:
     from builder.fs.diff import Changes
+    from builder.fs.entries import Entry
     from builder.snapshot.copies import Copies
 
 __all__ = ["EMPTY", "LAYOUT_ORIGIN", "BlobFetcher", "Draft", "LayerId", "LayerLost", "LayerRecord", "Layers"]
+
+_LARGE = 1 << 16
+"""From here on a file's blocks are counted, not reckoned."""
 
 
 class Layers:
@@ -301,7 +305,7 @@ class Layers:
         if changed.empty:
             return EMPTY
         layer = LayerId("built-" + os.urandom(8).hex())
-        size = disk_size(1) + sum(disk_size(entry.size) if entry.kind == "file" else disk_size(1) for entry in changed.entries)
+        size = disk_size(1) + sum(_on_disk(directory, entry) for entry in changed.entries)
         now = self._store.now()
         kind: LayerKind = "built"
 
@@ -332,6 +336,14 @@ class Layers:
             return known == stack
         record = self._table.get(layer)
         return record is not None and record.kind == "built" and record.stack == stack_digest(stack)
+
+
+def _on_disk(directory: str, entry: Entry) -> int:
+    if entry.kind == "file" and entry.size < _LARGE:
+        return disk_size(entry.size)
+    if entry.kind == "file":  # it may be sparse
+        return os.lstat(os.path.join(directory, entry.path)).st_blocks * 512
+    return disk_size(1) if entry.kind == "dir" else 0
 
 
 def _settled_prefix(store: Store, prefix: str) -> str:

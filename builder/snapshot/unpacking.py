@@ -206,7 +206,7 @@ class Unpacker:
                     f"the layer in blob {descriptor.digest} unpacks to {unpacked.diff_id}, but its image says {record.diff_id}",
                 )
             table, boot = self._store.index.layers, self._store.boot
-            size = unpacked.plain_size
+            size = unpacked.disk_size
 
             def insert(name: str) -> bool:
                 if record.diff_id is None:

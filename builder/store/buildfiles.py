@@ -61,8 +61,11 @@ def log_path(root: Path, build: str, number: int) -> Path:
     return root / "builds" / build / f"{number}.log"
 
 
-def sweep_build_files(root: Path, kept: dict[str, int], now_ns: int, *, limit: int = MAX_LOG_BYTES) -> int:
-    """Removes what no row of `kept` (id -> when it began) has a use for; how many things."""
+def sweep_build_files(root: Path, kept: dict[str, int], now_ns: int, *, limit: int = MAX_LOG_BYTES, since_ns: int | None = None) -> int:
+    """Removes what no row of `kept` (id -> when it began) has a use for; how many things.
+
+    `since_ns`: a build that runs, which has no row yet, began no earlier.
+    """
     count = 0
     sizes: list[tuple[int, str, int]] = []
     for entry in _entries(root / "builds"):
@@ -80,7 +83,7 @@ def sweep_build_files(root: Path, kept: dict[str, int], now_ns: int, *, limit: i
         remove_tree(Path(path))
         total -= size
         count += 1
-    oldest = min(kept.values(), default=now_ns)
+    oldest = min(*kept.values(), now_ns if since_ns is None else since_ns, now_ns)
     for entry in _entries(root / "manifests"):
         with suppress(OSError):
             if entry.stat(follow_symlinks=False).st_mtime_ns < oldest:

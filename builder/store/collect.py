@@ -10,29 +10,15 @@ living lease began, and what an image name needs (of such a layer the directory 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
-Kind = Literal["layer", "directory", "blob", "cache-mount"]
-"""`layer`: all of a layer; `directory`: only its unpacked form; `blob`: one that no layer has."""
+from builder.store.conditions import Condition, Seen, meets
+from builder.store.items import Item, Kind
 
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
 GB = 10**9
-
-
-class Item(msgspec.Struct, frozen=True):
-    """One thing that can be removed by itself; sizes of all items add up to what the store takes."""
-
-    kind: Kind
-    name: str
-    size: int
-    used_ns: int
-    parents: tuple[str, ...] = ()
-    kept: str = ""
-    """Why it may not be removed; "" when it may."""
-    note: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -46,6 +32,10 @@ class Rule(msgspec.Struct, frozen=True):
     reserved: int = 0
     max_used: int = 0
     min_free: int = 0
+    conditions: tuple[Condition, ...] = ()
+    """It looks only at what meets all of them."""
+    everything: bool = False
+    """Builds' records and logs too, which age by themselves else."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -55,13 +45,15 @@ class Plan(msgspec.Struct, frozen=True):
     size: int
 
 
-def default_rules(disk: int) -> tuple[Rule, ...]:
-    """What a build does by itself on a disk of so many bytes (reference 1.14 "GC default")."""
+def default_rules(disk: int, size: int = 0) -> tuple[Rule, ...]:
+    """What a build does by itself on a disk of so many bytes (gcpolicy.go), in a store that may take `size` (0: what suits the disk)."""
     reserved = min(disk // 10, 10 * GB)
+    if size:
+        reserved = min(reserved, size // 2)
     return (
         Rule(("cache-mount",), 48 * HOUR_NS, reserved=512 * 10**6),
         Rule((), 60 * DAY_NS, reserved=reserved),
-        Rule((), 0, reserved=reserved, max_used=min(disk * 8 // 10, 100 * GB), min_free=disk // 5),
+        Rule((), 0, reserved=reserved, max_used=size or min(disk * 8 // 10, 100 * GB), min_free=disk // 5),
     )
 
 
@@ -72,7 +64,8 @@ def plan(items: Sequence[Item], rules: Iterable[Rule], *, now_ns: int, horizon_n
     order = sorted(items, key=lambda item: (used[item.name], height[item.name], item.kind, item.name))
     gone: dict[str, Item] = {}
     for rule in rules:
-        looked_at = [item for item in order if item.name not in gone and (not rule.kinds or item.kind in rule.kinds)]
+        seen = {item.name: Seen(used[item.name] >= horizon_ns, item.name in children) for item in order} if rule.conditions else {}
+        looked_at = [item for item in order if item.name not in gone and _looks_at(rule, item, seen)]
         total = sum(item.size for item in looked_at)
         limit = _limit(rule, total, free + sum(item.size for item in gone.values()))
         for item in looked_at:
@@ -85,6 +78,12 @@ def plan(items: Sequence[Item], rules: Iterable[Rule], *, now_ns: int, horizon_n
             gone[item.name] = item
             total -= item.size
     return Plan(tuple(gone.values()), sum(item.size for item in gone.values()))
+
+
+def _looks_at(rule: Rule, item: Item, seen: Mapping[str, Seen]) -> bool:
+    if item.kind == "history" and not rule.everything:
+        return False
+    return (not rule.kinds or item.kind in rule.kinds) and all(meets(item, condition, seen[item.name]) for condition in rule.conditions)
 
 
 def _limit(rule: Rule, total: int, free: int) -> int | None:

@@ -20,6 +20,8 @@ from builder.store.layertable import LayerId, LayerTable
 _BATCH = 400
 """Rows asked for in one query; well under SQLITE_MAX_VARIABLE_NUMBER of old versions (999) at two variables a row."""
 
+_REMEMBERED = "key GLOB 'parsed/*' OR key GLOB 'checked/*'"
+
 
 class FileDigest(msgspec.Struct, frozen=True):
     """One row of the stat cache: what a file looked like when it had this digest."""
@@ -206,6 +208,17 @@ class Index:
         """Stores the value unless there is one already; the one that is there now."""
         self.database.execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value))
         return self.get_setting(key) or value
+
+    def delete_remembered_beyond(self, most: int) -> None:
+        """Deletes parsed and checked Dockerfiles when there are more."""
+        count = self.database.row(f"SELECT count(*) FROM settings WHERE {_REMEMBERED}")
+        if count is not None and count[0] > most:
+            self.database.execute(f"DELETE FROM settings WHERE {_REMEMBERED}")
+
+    def delete_remembered(self) -> None:
+        """Deletes what only makes builds faster: parsed and checked Dockerfiles, and the stat cache."""
+        self.delete_remembered_beyond(0)
+        self.database.execute("DELETE FROM file_digests")
 
     # Cache mounts
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,10 +12,12 @@ import msgspec
 from builder.errors import LayerwrightError
 from builder.oci.digest import Digest
 from builder.oci.manifest import MAX_MANIFEST, Descriptor, Index, decode
-from builder.oci.media import INDEXES, MANIFESTS
+from builder.oci.media import CONFIGS, INDEXES, MANIFESTS
+from builder.oci.reference import parse_reference
 from builder.store import leases
-from builder.store.blobs import BlobStore
-from builder.store.collect import Item
+from builder.store.blobs import BlobStore, DirectoryBlobs
+from builder.store.images import ImageName
+from builder.store.items import Group, Item
 from builder.store.layertable import EMPTY, LayerRecord
 from builder.store.space import disk_size
 from builder.store.store import Store
@@ -31,10 +34,15 @@ class Inventory(msgspec.Struct, frozen=True):
     items: tuple[Item, ...]
     named: frozenset[Digest]
 
+    @property
+    def size(self) -> int:
+        return sum(item.size for item in self.items)
+
 
 def take_inventory(store: Store, *, measure: bool = False) -> Inventory:
     """Everything; with `measure`, cache mounts used since they were last measured are walked."""
-    named = image_closure(store)
+    needing = _image_closure(store)
+    named = frozenset(needing)
     sizes = _blob_sizes(store)
     layers = store.index.layers.all()
     parents = store.index.layers.parents()
@@ -43,15 +51,21 @@ def take_inventory(store: Store, *, measure: bool = False) -> Inventory:
     packed: dict[str, int] = {}
     for digest, layer in owners.items():
         packed[layer] = packed.get(layer, 0) + (disk_size(sizes[digest][0]) if digest in sizes else 0)
-    items = [_layer_item(record, parents.get(record.id, ()), packed.get(record.id, 0), record.id in shared) for record in layers]
+    items = [
+        _layer_item(_noted(record, needing), parents.get(record.id, ()), packed.get(record.id, 0), record.id in shared) for record in layers
+    ]
     items += [
-        Item("blob", digest, disk_size(size), used, kept=NEEDED if digest in named else "")
-        for digest, (size, used) in sizes.items()
-        if digest not in owners
+        _blob_item(digest, disk_size(size), used, needing.get(digest)) for digest, (size, used) in sizes.items() if digest not in owners
     ]
     if measure:
         measure_mounts(store)
-    items += [Item("cache-mount", mount.name, mount.size, mount.used_ns, note=mount.id) for mount in store.index.mounts()]
+    items += [
+        Item("cache-mount", mount.name, mount.size, mount.used_ns, note=mount.id, group="cache-mount") for mount in store.index.mounts()
+    ]
+    items += [
+        Item("history", build, _logs_size(store, build), began, note=f"logs of build {build}", group="history")
+        for build, began in sorted(store.index.build_times().items())
+    ]
     return Inventory(tuple(items), named)
 
 
@@ -62,12 +76,13 @@ def horizon(store: Store) -> int:
     return own if others is None else min(own, others - _SLACK_NS)
 
 
-def image_closure(store: Store) -> frozenset[Digest]:
-    """Every blob that an image name needs, here or not."""
-    found: set[Digest] = set()
+def _image_closure(store: Store) -> dict[Digest, str]:
+    """Every blob that an image name needs, here or not, and the first such name."""
+    found: dict[Digest, str] = {}
     for name in store.images.list():
-        found |= closure(store.blobs, name.descriptor)
-    return frozenset(found)
+        for digest in closure(store.blobs, name.descriptor):
+            found.setdefault(digest, parse_reference(name.reference).familiar)
+    return found
 
 
 def closure(blobs: BlobStore, descriptor: Descriptor) -> frozenset[Digest]:
@@ -82,6 +97,23 @@ def closure(blobs: BlobStore, descriptor: Descriptor) -> frozenset[Digest]:
         if blob.media_type in INDEXES | MANIFESTS:
             pending.extend(_named_by(blobs, blob))
     return frozenset(found)
+
+
+def image_used(blobs: DirectoryBlobs, name: ImageName) -> int:
+    """When a name was last set, or what it means used.
+
+    Told by its configs: every use reads one, while collections read the manifests and other images share the layers.
+    """
+    used = name.updated_ns
+    pending = [name.descriptor]
+    while pending:
+        for blob in _named_by(blobs, pending.pop()):
+            if blob.media_type in INDEXES | MANIFESTS:
+                pending.append(blob)
+            elif blob.media_type in CONFIGS:
+                with contextlib.suppress(FileNotFoundError):
+                    used = max(used, os.stat(blobs.path(blob.digest)).st_mtime_ns)
+    return used
 
 
 def _named_by(blobs: BlobStore, descriptor: Descriptor) -> Iterable[Descriptor]:
@@ -113,13 +145,35 @@ def _owners(layers: Iterable[LayerRecord]) -> dict[Digest, str]:
     return {digest: layer for digest, (_, layer) in owners.items()}
 
 
+def _blob_item(digest: Digest, size: int, used_ns: int, image: str | None) -> Item:
+    if image is None:
+        return Item("blob", digest, size, used_ns)
+    return Item("blob", digest, size, used_ns, kept=NEEDED, note=image, group="image")
+
+
+def _noted(record: LayerRecord, needing: Mapping[Digest, str]) -> LayerRecord:
+    """A base image's layer has no step to be known by, but an image."""
+    names = [needing[blob.digest] for blob in record.blobs if blob.digest in needing]
+    return msgspec.structs.replace(record, note=names[0]) if names and not record.note else record
+
+
+def _logs_size(store: Store, build: str) -> int:
+    path = store.root / "builds" / build
+    return directory_size(path) if path.exists() else 0
+
+
+_GROUPS: dict[str, Group] = {"base": "base", "built": "step", "merged": "merged"}
+
+
 def _layer_item(record: LayerRecord, parents: tuple[str, ...], packed: int, shared: bool) -> Item:
     """`packed`: bytes of the blobs that go with it; `shared`: an image name needs its blob, so only the directory can go."""
+    group = _GROUPS[record.kind]
     if record.id == EMPTY:
-        return Item("layer", record.id, packed, record.used_ns, parents, kept="it is part of every store")
+        return Item("layer", record.id, packed, record.used_ns, parents, "it is part of every store", group=group)
     if shared:
-        return Item("directory", record.id, record.size, record.used_ns, parents, kept="" if record.directory else NEEDED, note=record.note)
-    return Item("layer", record.id, record.size + packed, record.used_ns, parents, note=record.note)
+        kept = "" if record.directory else NEEDED
+        return Item("directory", record.id, record.size, record.used_ns, parents, kept, record.note, group)
+    return Item("layer", record.id, record.size + packed, record.used_ns, parents, "", record.note, group)
 
 
 def measure_mounts(store: Store) -> None:

@@ -9,6 +9,7 @@ even a deletion, so the reserve is given up first and made anew at the end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import assert_never
 
 import msgspec
 
+from builder.errors import LayerwrightError
 from builder.oci.digest import Digest
 from builder.store import leases
-from builder.store.buildfiles import sweep_build_files
+from builder.store.buildfiles import MAX_LOG_BYTES, remove_logs, sweep_build_files
 from builder.store.cachemounts import CacheMounts
-from builder.store.collect import DAY_NS, HOUR_NS, Item, Plan, Rule, default_rules, plan
+from builder.store.collect import DAY_NS, HOUR_NS, Plan, Rule, default_rules, plan
 from builder.store.due import LAST, is_due
 from builder.store.inventory import horizon, take_inventory
+from builder.store.items import Item
 from builder.store.layertable import LayerId
 from builder.store.locks import FileLock
 from builder.store.removal import remove_tree
@@ -35,6 +38,9 @@ KEPT_BUILDS_NS = 48 * HOUR_NS
 
 _CACHED_NS = 60 * DAY_NS
 
+_REMEMBERED = 2000
+"""Parsed and checked Dockerfiles, some kB each; they have no time of use, so when there are more all go."""
+
 
 class Swept(msgspec.Struct, frozen=True):
     """What was removed, in order."""
@@ -46,14 +52,14 @@ class Swept(msgspec.Struct, frozen=True):
         return sum(item.size for item in self.removals)
 
 
-def collect(store: Store, rules: Iterable[Rule], *, dry_run: bool = False) -> Swept:
-    """Removes what the rules take; with `dry_run`, only says what that would be."""
+def collect(store: Store, rules: Iterable[Rule], *, dry_run: bool = False, logs: int = MAX_LOG_BYTES) -> Swept:
+    """Removes what the rules take; with `dry_run`, only says what that would be. `logs`: bytes that logs may take together."""
     if not dry_run:
         spend_reserve(store.root)
     try:
         if not dry_run:
             store.index.flush()
-            tidy(store)
+            tidy(store, logs=logs)
         todo = _planned(store, rules)
         return Swept(todo.removals if dry_run else tuple(item for item in todo.removals if _remove(store, item)))
     finally:
@@ -61,12 +67,12 @@ def collect(store: Store, rules: Iterable[Rule], *, dry_run: bool = False) -> Sw
             make_reserve(store.root)
 
 
-def collect_when_due(store: Store, interval_ns: int = HOUR_NS) -> Swept:
-    """The default rules, at most once in an interval: what a build does at its end."""
+def collect_when_due(store: Store, size: int = 0, *, interval_ns: int = HOUR_NS) -> Swept:
+    """The default rules, at most once in an interval: what a build does at its end. `size`: what the store may take (see `room`)."""
     if not is_due(store, interval_ns):
         return Swept(())
     store.index.put_setting(LAST, str(store.now()).encode())
-    return collect(store, default_rules(free_bytes(store.root)[1]))
+    return collect(store, default_rules(free_bytes(store.root)[1], size))
 
 
 def _planned(store: Store, rules: Iterable[Rule]) -> Plan:
@@ -84,6 +90,9 @@ def _remove(store: Store, item: Item) -> bool:
             return _remove_blob(store, Digest(item.name), item.used_ns)
         case "cache-mount":
             return CacheMounts(store).remove(item.name, item.used_ns)
+        case "history":
+            remove_logs(store.root, item.name)
+            return store.index.delete_build(item.name)
         case _ as never:
             assert_never(never)
 
@@ -130,7 +139,7 @@ def remove_directory(store: Store, name: str) -> None:
             return
 
 
-def tidy(store: Store) -> int:
+def tidy(store: Store, *, logs: int = MAX_LOG_BYTES) -> int:
     """Removes what nobody owns: leavings of dead processes, directories without a row, old small rows; how many things."""
     count = leases.sweep(store.root / "work")
     for name in _ownerless_layers(store):
@@ -139,10 +148,18 @@ def tidy(store: Store) -> int:
     count += _remove_ownerless_mounts(store) + _remove_idle_locks(store.root / "locks")
     now = store.now()
     store.index.delete_builds(keep=KEPT_BUILDS, before_ns=now - KEPT_BUILDS_NS)
-    count += sweep_build_files(store.root, store.index.build_times(), now)
+    count += sweep_build_files(store.root, store.index.build_times(), now, limit=logs, since_ns=horizon(store))
     store.index.delete_file_digests(now - _CACHED_NS)
+    store.index.delete_remembered_beyond(_REMEMBERED)
     store.index.delete_records_unused(now - _CACHED_NS)
     return count
+
+
+def forget(store: Store) -> None:
+    """What is only remembered to be faster: parsed and checked Dockerfiles, digests of files; and the index gives its free pages back."""
+    store.index.delete_remembered()
+    with contextlib.suppress(LayerwrightError):  # a full disk, or another process that writes for long: it stays as large as it is
+        store.index.database.compact()
 
 
 def _ownerless_layers(store: Store) -> list[str]:

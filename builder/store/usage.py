@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from builder.store.collect import Item
-from builder.store.inventory import directory_size, horizon, take_inventory
-from builder.store.space import disk_size
+from builder.store.conditions import Condition, Seen, meets
+from builder.store.inventory import Inventory, directory_size, horizon, take_inventory
+from builder.store.items import Group, Item
 from builder.store.store import Store
 
-Kind = Literal["layer", "directory", "blob", "cache-mount", "temporary", "index"]
+Kind = Group | Literal["temporary", "index", "other"]
+
+
+_AGES = "it goes when it is old, or with prune --all"
 
 
 class UsageLine(msgspec.Struct, frozen=True):
@@ -48,26 +54,67 @@ class Usage(msgspec.Struct, frozen=True):
         )
 
 
-def usage(store: Store) -> Usage:
-    """Everything below the store's root; cache mounts are measured anew."""
+def usage(store: Store, conditions: tuple[Condition, ...] = ()) -> Usage:
+    """Everything below the store's root, cache mounts measured anew; with conditions, only the items that meet them."""
     since = horizon(store)
-    lines = [_line(item, since) for item in take_inventory(store, measure=True).items if item.size or item.kind != "layer"]
+    inventory = take_inventory(store, measure=True)
+    under = {parent for item in inventory.items for parent in item.parents}
+    lines = [
+        _line(item, since)
+        for item in inventory.items
+        if (item.size or item.kind not in ("layer", "directory", "history"))
+        and all(meets(item, condition, Seen(item.used_ns >= since, item.name in under)) for condition in conditions)
+    ]
     lines.sort(key=lambda line: (line.kind, -line.size, line.name))
-    lines.append(UsageLine("temporary", "work", directory_size(store.root / "work"), store.now(), "goes by itself"))
-    lines.append(UsageLine("index", "index.db", _index_size(store), store.now(), "it is part of every store"))
-    return Usage(tuple(lines))
+    return Usage((*lines, *(() if conditions else rest(store, inventory))))
+
+
+def rest(store: Store, inventory: Inventory) -> tuple[UsageLine, ...]:
+    """What no item stands for, so that all sizes add up to what `du -s` says."""
+    now, root = store.now(), store.root
+    own = frozenset({"index.db", "index.db-wal", "index.db-shm", "index.lock", "reserve"})
+    known = frozenset({"blobs", "layers", "caches", "builds", "manifests", "work", "locks"})
+    builds = sum(item.size for item in inventory.items if item.kind == "history")
+    history = max(0, _sizes(root, ("builds",)) - builds) + _sizes(root, ("manifests",))
+    temporary = _sizes(root, ("work", "locks"))
+    other = _sizes(root, sorted(set(os.listdir(root)) - known - own))
+    frame = _frame(root)
+    lines = (
+        UsageLine("history", "manifests", history, now, "goes with the records of builds", "what steps took of their contexts"),
+        UsageLine("temporary", "work", temporary, now, "goes by itself"),
+        UsageLine("other", "other", other, now, "it is not of the store's making, or the sandbox's"),
+        UsageLine("index", "index.db", frame + _sizes(root, sorted(own)), now, "it is part of every store"),
+    )
+    return tuple(line for line in lines if line.size)
+
+
+def total_size(store: Store, inventory: Inventory) -> int:
+    """What the store takes of the disk."""
+    return inventory.size + sum(line.size for line in rest(store, inventory))
 
 
 def _line(item: Item, since: int) -> UsageLine:
-    kept = item.kept or ("a running process uses it" if item.used_ns >= since else "")
-    return UsageLine(item.kind, item.name, item.size, item.used_ns, kept, item.note)
+    kept = item.kept or ("a running process uses it" if item.used_ns >= since else _AGES if item.kind == "history" else "")
+    return UsageLine(item.group, item.name, item.size, item.used_ns, kept, item.note)
 
 
-def _index_size(store: Store) -> int:
+def _sizes(root: Path, names: Iterable[str]) -> int:
     total = 0
-    for name in ("index.db", "index.db-wal", "index.db-shm", "reserve"):
+    for name in names:
         try:
-            total += disk_size(os.stat(store.root / name).st_size)
+            info = os.lstat(root / name)
+        except FileNotFoundError:
+            continue
+        total += directory_size(root / name) if stat.S_ISDIR(info.st_mode) else info.st_blocks * 512
+    return total
+
+
+def _frame(root: Path) -> int:
+    """The directories that hold the items, and the lock files of cache mounts."""
+    total = 0
+    for name in ("", "blobs", "blobs/sha256", "layers", "caches"):
+        try:
+            total += os.lstat(root / name).st_blocks * 512
         except FileNotFoundError:
             continue
     return total

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from builder.store.collect import DAY_NS, GB, HOUR_NS, Item, Rule, default_rules, plan
+from builder.store.collect import DAY_NS, GB, HOUR_NS, Rule, default_rules, plan
+from builder.store.items import Item
 
 NOW = 1000 * DAY_NS
 EVERYTHING = Rule()

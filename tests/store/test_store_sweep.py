@@ -22,6 +22,7 @@ from builder.store.sweep import collect, collect_when_due, tidy
 from builder.store.usage import usage
 
 EVERYTHING = Rule()
+ITEMS = ("image", "base", "step", "merged", "blob", "cache-mount")
 START = 10**18
 
 
@@ -105,8 +106,8 @@ def test_what_an_image_name_needs_stays_and_the_rest_goes(store: Store) -> None:
     assert store.index.mounts() == []
     after = usage(store)
     assert after.reclaimable == 0
-    assert sum(line.size for line in before.lines if line.kind in ("layer", "directory", "blob", "cache-mount")) == swept.size + sum(
-        line.size for line in after.lines if line.kind in ("layer", "directory", "blob", "cache-mount")
+    assert sum(line.size for line in before.lines if line.kind in ITEMS) == swept.size + sum(
+        line.size for line in after.lines if line.kind in ITEMS
     )
 
 
@@ -161,7 +162,7 @@ def test_two_layers_may_share_a_blob(store: Store, clock: Clock) -> None:
     add(store, "twin", b"layer one")
     clock.now += 10**12
     total = usage(store)
-    assert sum(line.size for line in total.lines if line.kind in ("blob", "layer")) == 3 * 12288 + 4 * 4096
+    assert sum(line.size for line in total.lines if line.kind in ("step", "blob", "image")) == 3 * 12288 + 4 * 4096
     collect(store, [Rule(("layer",), reserved=12288 + 4096)])
     assert [record.id for record in store.index.layers.all()] == [EMPTY, "twin"]
     assert store.blobs.has(digest_of(b"layer one"))
@@ -203,7 +204,7 @@ def test_usage_adds_up(store: Store) -> None:
     mount = next(line for line in found.lines if line.kind == "cache-mount")
     assert mount.note == "apt"
     assert mount.size == 4096 + 8192
-    assert {line.kind for line in found.lines} == {"layer", "directory", "blob", "cache-mount", "temporary", "index"}
+    assert {line.kind for line in found.lines} == {"step", "image", "blob", "cache-mount", "temporary", "index"}
     named = next(line for line in found.lines if line.name == digest_of(b"layer one"))
     assert named.kept == "an image name needs it"
     assert found.reclaimable == sum(line.size for line in found.lines if not line.kept)
