@@ -19,6 +19,7 @@ from builder.fs.overlay import make_whiteout, place
 FICLONE = 0x40049409
 """ioctl_ficlone(2)."""
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_CLONE = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EISDIR, errno.ETXTBSY})
 _COPY = 1 << 24
 _SPARSE_FROM = 1 << 18
@@ -69,7 +70,7 @@ def create_special(dir_fd: int, name: bytes, entry: Entry) -> None:
 
 
 def finish_file(fd: int, entry: Entry) -> None:
-    """Sets owner, mode, attributes and times of an open file, in this order because chown(2) clears setuid and capabilities."""
+    """Sets owner, mode, attributes and times of an open file or directory; in this order, for chown(2) clears setuid and capabilities."""
     try:
         os.fchown(fd, entry.uid, entry.gid)
     except OSError as error:
@@ -82,6 +83,17 @@ def finish_file(fd: int, entry: Entry) -> None:
 
 def set_metadata(dir_fd: int, name: bytes, entry: Entry) -> None:
     """Sets owner, mode, attributes and times of anything but a file, not following it."""
+    if entry.kind == "dir":
+        try:
+            fd = os.open(name, _LIST, dir_fd=dir_fd)
+        except PermissionError:
+            fd = -1  # one that was there before, and that only root may read
+        if fd >= 0:
+            try:
+                finish_file(fd, entry)
+            finally:
+                os.close(fd)
+            return
     try:
         os.chown(name, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=False)
     except OSError as error:

@@ -13,8 +13,11 @@ Kind = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo", "s
 """`whiteout` hides the path itself; `opaque` hides what lower layers have in the directory `path`."""
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """`mode` is 0..07777; `link` the target of a symlink, verbatim, or the path a hardlink joins; `size` of files only."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """`mode` is 0..07777; `link` the target of a symlink, verbatim, or the path a hardlink joins; `size` of files only.
+
+    It holds nothing that could hold it in turn, so the collector of cycles need not follow the many there are.
+    """
 
     path: str
     kind: Kind

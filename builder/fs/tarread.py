@@ -9,6 +9,7 @@ symlink targets are kept verbatim. POSIX.1-2017 pax; GNU tar manual, "Tar Intern
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 
 from builder.errors import CorruptionError
@@ -48,6 +49,10 @@ class _Pending:
         self.size = 0
 
 
+_NOTHING = _Pending()
+"""For the many entries that no extended header precedes."""
+
+
 def read_tar(stream: Readable, limits: Limits = DEFAULT, *, whiteouts: bool = True) -> Iterator[tuple[Entry, Body]]:
     """The entries in order, each with what reads its contents until the next entry is asked for.
 
@@ -73,7 +78,7 @@ def read_tar(stream: Readable, limits: Limits = DEFAULT, *, whiteouts: bool = Tr
 
 
 def _next_entry(source: Source, limits: Limits) -> tuple[Entry, Body] | None:
-    pending = _Pending()
+    pending: _Pending | None = None
     while True:
         block = source.block()
         if block is None or block == _ZERO:
@@ -82,9 +87,10 @@ def _next_entry(source: Source, limits: Limits) -> tuple[Entry, Body] | None:
         _check(block, numbers[5])
         kind = block[156:157]
         if kind in b"xgLKXNV":
+            pending = pending or _Pending()
             _extended(source, kind, numbers[3], pending, limits)
             continue
-        return _entry(source, block, numbers, pending, limits)
+        return _entry(source, block, numbers, pending or _NOTHING, limits)
 
 
 def _numbers(block: bytes) -> list[int]:
@@ -98,7 +104,10 @@ def _numbers(block: bytes) -> list[int]:
 
 
 def _check(block: bytes, said: int) -> None:
-    rest = sum(block) - sum(block[148:156]) + 8 * 32
+    # Adler-32's low half is one more than the sum of the bytes, modulo 65521, which 256 bytes stay below:
+    # a tenth of the time of sum().
+    whole = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
+    rest = whole - sum(block[148:156]) + 8 * 32
     # Some old writers summed signed bytes.
     if said != rest and said != rest - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
         raise TarError("tar-corrupt", "an archive's header has a wrong checksum")

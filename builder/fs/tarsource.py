@@ -27,11 +27,16 @@ class Source:
         self._stream = stream
         self._most = limits.plain
         self._buffer = b""
+        self._view = memoryview(b"")
         self._at = 0
         self._total = 0
 
     def block(self) -> bytes | None:
         """The next header block; None when the stream ends cleanly before it."""
+        at = self._at
+        if at + BLOCK <= len(self._buffer):
+            self._at = at + BLOCK
+            return self._buffer[at : at + BLOCK]
         if self._at == len(self._buffer) and not self._fill():
             return None
         return self.exactly(BLOCK)
@@ -57,6 +62,14 @@ class Source:
         self._at += len(data)
         return data
 
+    def view(self, size: int) -> memoryview:
+        """As `some`, but not copied."""
+        if self._at == len(self._buffer) and not self._fill():
+            raise TarError("tar-truncated", "an archive ends in the middle of an entry")
+        data = self._view[self._at : self._at + size]
+        self._at += len(data)
+        return data
+
     def padded(self, size: int) -> bytes:
         """`size` bytes, and their padding to a whole block passed over."""
         data = self.exactly(size)
@@ -65,11 +78,13 @@ class Source:
 
     def skip(self, size: int) -> None:
         """Passes over bytes."""
-        while size:
-            size -= len(self.some(size))
+        while size > len(self._buffer) - self._at:
+            size -= len(self.view(size))
+        self._at += size
 
     def _fill(self) -> bool:
         self._buffer = self._stream.read(_READ)
+        self._view = memoryview(self._buffer)
         self._at = 0
         self._total += len(self._buffer)
         if self._total > self._most:
@@ -80,13 +95,15 @@ class Source:
 class Body:
     """One entry's contents, holes filled with zeros; to be read before the next entry is asked for."""
 
+    __slots__ = ("_at", "_padding", "_segments", "_size", "_source", "_stored")
+
     def __init__(self, source: Source, stored: int, size: int, segments: Segments | None) -> None:
         self._source = source
         self._stored = stored
         self._padding = -stored % BLOCK
         self._size = size
         self._at = 0
-        self._segments = _checked(segments, stored, size)
+        self._segments = None if segments is None else _checked(segments, stored, size)
 
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes, or all that is left; empty at the end."""
@@ -111,7 +128,7 @@ class Body:
                 os.lseek(fd, start - self._at, os.SEEK_CUR)
                 self._advance(start - self._at)
                 continue
-            data = memoryview(self._source.some(end - self._at))
+            data = self._source.view(end - self._at)
             self._stored -= len(data)
             self._advance(len(data))
             while data:
@@ -121,7 +138,9 @@ class Body:
 
     def skip(self) -> None:
         """Passes over what is left."""
-        self._source.skip(self._stored + self._padding)
+        left = self._stored + self._padding
+        if left:
+            self._source.skip(left)
         self._stored = self._padding = 0
         self._at = self._size
 
@@ -137,10 +156,8 @@ class Body:
             self._segments.pop()
 
 
-def _checked(segments: Segments | None, stored: int, size: int) -> Segments | None:
+def _checked(segments: Segments, stored: int, size: int) -> Segments:
     """The stretches as start and end, the first one last; raises TarError unless they ascend, fit, and are all that is stored."""
-    if segments is None:
-        return None
     at = total = 0
     for offset, length in segments:
         if offset < at or length < 0 or offset + length > size:

@@ -63,9 +63,14 @@ class Upper:
         _, name = split(path)
         return handle, name, f"{real}/{decode_path(name)}" if real else decode_path(name)
 
+    def _at(self, path: str) -> tuple[Handle, bytes]:
+        """`locate` where the real path is not asked for."""
+        parent, name = split(path)
+        return self._parents.directory(parent)[0], name
+
     def find(self, path: str) -> os.stat_result | None:
         """What this directory itself has at `path`, the last component not followed; parents are made."""
-        handle, name, _ = self.locate(path)
+        handle, name = self._at(path)
         return _stat(handle.fd, name)
 
     def put(self, entry: Entry, data: int | bytes | None = None) -> None:
@@ -86,9 +91,12 @@ class Upper:
         elif entry.kind == "opaque":
             self.make_opaque(entry.path)
         else:
-            handle, name, _ = self.locate(entry.path)
-            self.clear(handle, name)
-            write_entry(handle.fd, name, entry)
+            handle, name = self._at(entry.path)
+            try:
+                write_entry(handle.fd, name, entry)
+            except FileExistsError:
+                self.clear(handle, name)
+                write_entry(handle.fd, name, entry)
 
     def take(self, entry: Entry, source: DirTree) -> None:
         """Moves a file here from another directory of the same file system, metadata and all."""
@@ -98,7 +106,7 @@ class Upper:
 
     def create(self, entry: Entry) -> int:
         """A new empty file at the entry's path, for the caller to fill, to `finish_file` and to close."""
-        handle, name, _ = self.locate(entry.path)
+        handle, name = self._at(entry.path)
         try:
             return create_file(handle.fd, name)
         except FileExistsError:
@@ -111,13 +119,14 @@ class Upper:
             self._set_root(entry)
             return
         handle, name, real = self.locate(entry.path)
-        st = _stat(handle.fd, name)
-        hides = st is not None and is_whiteout(st)
-        if st is not None and not stat.S_ISDIR(st.st_mode):
+        try:
+            write_entry(handle.fd, name, entry)
+        except FileExistsError:
+            st = _stat(handle.fd, name)
             self.clear(handle, name)
-        write_entry(handle.fd, name, entry)
-        if hides:
-            make_opaque(place(handle.fd, name), self._attribute)
+            write_entry(handle.fd, name, entry)
+            if st is not None and is_whiteout(st):
+                make_opaque(place(handle.fd, name), self._attribute)
         self._parents.made[real] = entry.mtime_ns
 
     def link(self, entry: Entry) -> None:
