@@ -88,7 +88,9 @@ class _Flags:
             self.given.setdefault(name, []).append(nodes.Word(value, span_of(token)))
 
     def get(self, name: str) -> nodes.Word | None:
-        return self.given[name][0] if name in self.given else None
+        """None also for an empty value: Go cannot tell `--from=` from no flag."""
+        word = self.given[name][0] if name in self.given else None
+        return word if word is not None and word.text else None
 
     def all(self, name: str) -> tuple[nodes.Word, ...]:
         return tuple(self.given.get(name, ()))
@@ -298,7 +300,7 @@ def missing_destination(name: str, span: Span) -> Fault:
 
 
 def _interval(name: str, word: nodes.Word | None) -> int | None:
-    if word is None or not word.text:
+    if word is None:
         return None
     try:
         value = parse_duration(word.text)
@@ -310,7 +312,7 @@ def _interval(name: str, word: nodes.Word | None) -> int | None:
 
 
 def _retries(word: nodes.Word | None) -> int | None:
-    if word is None or not word.text:
+    if word is None:
         return None
     if not _INTEGER.fullmatch(word.text) or not -(1 << 31) <= int(word.text) < 1 << 31:
         raise Fault("bad-retries", f"--retries is a whole number, not {shorten(word.text)!r}", word.span)

@@ -1,7 +1,8 @@
 """Patterns of paths: Go's filepath.Match, and the `**` dialect of .dockerignore, as regular expressions.
 
 Both share one syntax check (Go's `filepath.Match`): `*` and `?` stay inside a component, `[a-z]` and `[^a-z]`
-are classes whose ends may be escaped, `\\` escapes one character. The dialect adds `**` for any depth.
+are classes whose ends may be escaped, `\\` escapes one character. The dialect adds `**` for any depth, and an escape
+outside a class is one of Go's regexp there, which BuildKit makes of the pattern: `\\.` is a dot, `\\d` a digit, `\\g` an error.
 Not here: negation, comments, lines; those are builder.context.ignore's.
 """
 
@@ -12,6 +13,12 @@ import re
 from builder.errors import LayerwrightError
 
 _SPECIAL = frozenset("*?[")
+
+_LETTER_ESCAPES = {
+    "a": "\\a", "f": "\\f", "n": "\\n", "r": "\\r", "t": "\\t", "v": "\\v", "d": "[0-9]", "D": "[^0-9]", "s": "[\\t\\n\\f\\r ]",
+    "S": "[^\\t\\n\\f\\r ]", "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]", "b": "(?a:\\b)", "B": "(?a:\\B)", "A": "\\A", "z": "\\Z",
+}  # fmt: skip
+"""Go's regexp/syntax of an escaped letter; any other letter or digit is refused, as are `\\Q`, `\\p`, `\\x` and octal numbers."""
 
 
 class PatternError(LayerwrightError):
@@ -103,11 +110,20 @@ def _translate(pattern: str, *, double: bool) -> str:
             at += 1
             if at >= len(pattern):
                 raise PatternError(pattern)
-            out.append(re.escape(pattern[at]))
+            out.append(_escaped(pattern, at) if double else re.escape(pattern[at]))
         else:
             out.append(re.escape(char))
         at += 1
     return "".join(out)
+
+
+def _escaped(pattern: str, at: int) -> str:
+    char = pattern[at]
+    if char.isascii() and not char.isalnum():
+        return re.escape(char)
+    if char not in _LETTER_ESCAPES:
+        raise PatternError(pattern)
+    return _LETTER_ESCAPES[char]
 
 
 def _char_class(pattern: str, at: int) -> tuple[str, int]:

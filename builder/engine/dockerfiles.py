@@ -9,7 +9,7 @@ import msgspec
 from builder.store.index import Index
 from grammar.nodes import Arg, Dockerfile, From
 
-PARSED = 2
+PARSED = 3
 """Raised with every change to the nodes or the grammar, so that an older parse is not believed."""
 
 

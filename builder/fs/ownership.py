@@ -86,25 +86,27 @@ def lookup_chown(tree: Tree, spec: str) -> Ownership:
     """--chown: `name|uid[:group|gid]`. A number alone is the group too, a name brings its own group.
 
     As BuildKit has it: an unknown user is 0:0, an unknown group leaves the user's, `root` and an empty part are 0 unasked.
+    A number out of range is a name there, which nobody has.
     """
     user, colon, group = spec.partition(":")
     unknown: list[str] = []
     uid = gid = 0
-    if _is_number(user):
-        uid = gid = _checked(user, "user")
+    if _is_id(user):
+        uid = gid = int(user)
     elif user not in ROOT:
         account = next((found for found in _accounts(tree) if found.name == user), None)
         if account is None:
             unknown.append(user)
         else:
             uid, gid = account.uid, account.gid
-    if _is_number(group):
-        gid = _checked(group, "group")
+    if _is_id(group):
+        gid = int(group)
     elif group in ROOT:
         gid = 0 if colon else gid
     else:
         named = next((found for found in _groups(tree) if found.name == group), None)
-        gid = gid if named is None else named.gid
+        # A negative number is passed on to chown(2), to which -1 means unchanged: 0 in a new file.
+        gid = named.gid if named is not None else 0 if _is_number(group) and group.startswith("-") else gid
         if named is None:
             unknown.append(group)
     return Ownership(uid, gid, tuple(unknown))
@@ -130,6 +132,10 @@ def _group_id(tree: Tree, group: str) -> int:
 
 def _is_number(text: str) -> bool:
     return text != "" and text.isascii() and text.lstrip("+-")[:1].isdigit() and text[text[0] in "+-" :].isdigit()
+
+
+def _is_id(text: str) -> bool:
+    return _is_number(text) and len(text) <= 11 and 0 <= int(text) <= MAX_ID
 
 
 def _checked(text: str, what: str) -> int:

@@ -133,7 +133,9 @@ class _Copier:
         prefix = top + "/" if top else ""
         for found in Below(tree, item.path, self._excludes, item.include):
             self._copy_found(source, tree, found, prefix + found.relative)
-        self._plan.set_mtime(top, self._times.copied(item.seen.entry.mtime_ns))
+        # No layer lists the root of a stage or an image, so it has no mtime of its own.
+        rootless = not item.path and not source.zero_owner
+        self._plan.set_mtime(top, self._times.created if rootless else self._times.copied(item.seen.entry.mtime_ns))
 
     def _copy_found(self, source: CopyFrom, tree: Tree, found: Found, path: str) -> None:
         entry = found.seen.entry

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.context.globs import PatternError, clean, component_regex, has_wildcard, inside, path_regex
@@ -130,7 +131,29 @@ def test_1_7_excluded_directories_are_walked_only_for_negations(patterns: list[s
     assert ("a" in LISTED) is looked_into
 
 
-@given(st.lists(st.text("ab*?!/[]^-\\.", max_size=6), max_size=5), st.text("ab/.", max_size=8))
+fuzz = settings(max_examples=100_000 if os.environ.get("LAYERWRIGHT_PROVE") else 200, deadline=None, database=None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        (r"a\.b", "a.b", True), (r"a\.b", "aXb", False), (r"\*", "*", True), (r"\*", "x", False), (r"\_x", "_x", True),
+        (r"x\d", "x7", True), (r"x\d", "xd", False), (r"\w*", "a", True), (r"a\tb", "a\tb", True), (r"a\b*", "a", True),
+    ],
+)  # fmt: skip
+def test_1_7_escapes_are_those_of_a_regular_expression(pattern: str, path: str, matches: bool) -> None:
+    assert parse_patterns([pattern]).matches(path) is matches
+
+
+@pytest.mark.parametrize("pattern", [r"a\g", r"\e", r"!\y", r"\é", r"\8", r"\1", r"x/\Qa"])
+def test_1_7_escapes_that_mean_nothing_are_refused(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        parse_patterns([pattern])
+
+
+@pytest.mark.timeout(3600)
+@fuzz
+@given(st.lists(st.text("ab*?!/[]^-\\.gd", max_size=6), max_size=5), st.text("ab/.", max_size=8))
 def test_1_7_any_text_is_matched_or_refused(patterns: list[str], path: str) -> None:
     try:
         compiled = parse_patterns(patterns)
@@ -143,6 +166,8 @@ SEGMENT = st.text("ab", min_size=1, max_size=2)
 PATTERN = st.lists(st.one_of(SEGMENT, st.sampled_from(["*", "**", "a*", "?"])), min_size=1, max_size=3).map("/".join)
 
 
+@pytest.mark.timeout(3600)
+@fuzz
 @given(
     st.lists(st.tuples(st.booleans(), PATTERN), max_size=5),
     st.lists(st.lists(SEGMENT, min_size=1, max_size=3).map("/".join), min_size=1, max_size=6),

@@ -404,6 +404,14 @@ def test_a_heredoc_that_an_open_quote_hides_is_warned_of() -> None:
     assert [(warning.code, warning.span) for warning in parsed.warnings] == [("unread-heredoc", Span(2, 15, 2, 20))]
 
 
+def test_a_flag_with_an_empty_value_is_no_flag() -> None:
+    copy, add, begin = instructions("COPY --from= --chown= a b\nADD --checksum= --chmod= a b\nFROM --platform= a")
+    assert isinstance(copy, nodes.Copy)
+    assert isinstance(add, nodes.Add)
+    assert isinstance(begin, nodes.From)
+    assert (copy.from_, copy.chown, add.checksum, add.chmod, begin.platform) == (None,) * 5
+
+
 # ONBUILD
 
 
