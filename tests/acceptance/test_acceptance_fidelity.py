@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.command import Command
 from tests.peers.distribution import Registry
+from tests.privileges import needs_root_of_the_machine
 
 LONG = "/".join(["d" * 90] * 3) + "/" + "f" * 80
 
@@ -58,6 +59,7 @@ def attrs(command: Command) -> Path:
     return command.cwd / "attrs"
 
 
+@needs_root_of_the_machine
 def test_one_of_each_survives_the_whole_way(command: Command, attrs: Path, box_tar: Path, registry: Registry, tmp_path: Path) -> None:
     os.link(box_tar, command.cwd / "box.tar")
     (command.cwd / "Dockerfile").write_text(DOCKERFILE)

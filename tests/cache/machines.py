@@ -10,6 +10,7 @@ from builder.engine.workshop import WorkshopSettings
 from builder.progress.events import Note, Recorder, StepCached, StepStarted, Warning
 from builder.registry.settings import Settings
 from tests.engine.site import Site
+from tests.privileges import XATTR_PREFIX
 from tests.registry.fake_registry import FakeRegistry
 
 BASE = "FROM scratch\nCOPY --from=box / /\n"
@@ -93,4 +94,4 @@ class Machines:
         return f"{self.fake.host}/app:{tag}"
 
     def _on(self, machine: str) -> None:
-        self.site.settings = WorkshopSettings(self.directory / f"store-{machine}", SETTINGS)
+        self.site.settings = WorkshopSettings(self.directory / f"store-{machine}", SETTINGS, xattr_prefix=XATTR_PREFIX)

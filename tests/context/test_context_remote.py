@@ -23,6 +23,7 @@ from builder.fs.tree import walk
 from builder.graph.operations import GitSource, HttpSource
 from builder.ops.secrets import NoSecrets
 from builder.registry.settings import Settings
+from tests.privileges import XATTR_PREFIX
 
 
 class Files:
@@ -59,7 +60,8 @@ def files(tmp_path: Path) -> Iterator[Files]:
 def shop(tmp_path: Path) -> Iterator[Workshop]:
     if os.geteuid() != 0:
         pytest.skip("a store of the system's needs root")
-    with Workshop(WorkshopSettings(tmp_path / "store", Settings(attempts=1, helper_path=os.environ.get("PATH", os.defpath)))) as made:
+    registries = Settings(attempts=1, helper_path=os.environ.get("PATH", os.defpath))
+    with Workshop(WorkshopSettings(tmp_path / "store", registries, xattr_prefix=XATTR_PREFIX)) as made:
         yield made
 
 

@@ -17,6 +17,7 @@ import zstandard
 from builder.context.tarball import read_context
 from builder.errors import LayerwrightError
 from builder.fs.tree import DirTree, walk
+from tests.privileges import needs_root, needs_root_of_the_machine
 
 
 def tar(*members: tuple[str, dict[str, Any]], format: int = tarfile.PAX_FORMAT) -> bytes:
@@ -52,6 +53,7 @@ def opened(data: bytes, directory: Path, stream: BinaryIO | None = None) -> DirT
     return read_context(stream or io.BytesIO(data), directory, 1 << 20)
 
 
+@needs_root
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress])
 def test_1_9_an_archive_is_unpacked(tmp_path: Path, pack: Any) -> None:
     tree = opened(pack(PLAIN), tmp_path)
@@ -68,12 +70,14 @@ def test_1_9_anything_else_is_a_dockerfile(tmp_path: Path, text: bytes) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@needs_root
 def test_1_9_a_pipe_gives_what_it_has(tmp_path: Path) -> None:
     tree = read_context(Trickle(PLAIN), tmp_path, 1 << 20)
     assert isinstance(tree, DirTree)
     assert read_context(Trickle(b"FROM x\n" * 100), tmp_path, 1 << 20) == b"FROM x\n" * 100  # type: ignore[arg-type]
 
 
+@needs_root
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_1_9_archives_that_begin_with_an_extended_header(tmp_path: Path, format: int) -> None:
     name = "/".join(["d" * 60] * 3)
@@ -105,6 +109,7 @@ HOSTILE: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
 }
 
 
+@needs_root
 @pytest.mark.parametrize("name", HOSTILE)
 def test_5_1_hostile_contexts_stay_inside(tmp_path: Path, name: str) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
@@ -126,7 +131,7 @@ def test_5_1_hostile_contexts_stay_inside(tmp_path: Path, name: str) -> None:
     assert sorted(os.listdir(tmp_path)) == ["inside", "outside"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="devices need root")
+@needs_root_of_the_machine
 def test_1_9_devices_and_deletions(tmp_path: Path) -> None:
     device = {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3}
     tree = opened(tar(("null", device), ("zero", {**device, "devmajor": 0, "devminor": 0})), tmp_path)

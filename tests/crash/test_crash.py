@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.privileges import root_of_the_machine_only
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROUNDS = 100 if os.environ.get("LAYERWRIGHT_PROVE") else 5
 POOLED = 8  # namespaces: two builds' worth of parallel steps, however many rounds
@@ -19,8 +21,7 @@ POOLED = 8  # namespaces: two builds' worth of parallel steps, however many roun
 
 @pytest.mark.timeout(1200)
 def test_nothing_is_left(busybox_root: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     for tool in ("unshare", "ip", "nft"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")

@@ -25,6 +25,7 @@ from builder.store.store import Store
 from grammar.diagnostics import DockerfileError
 from tests.differential.casefile import Case
 from tests.peers.engine import Engine
+from tests.privileges import XATTR_PREFIX
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Ours:
     def __init__(self, root: Path, archives: Sequence[bytes]) -> None:
         # Steps that cases share are made once, so what is of the build is younger than the session, not than the case.
         self._started = int(time.time()) - 1
-        self.settings = WorkshopSettings(root, Settings(attempts=1), state_dir=str(root / "run"))
+        self.settings = WorkshopSettings(root, Settings(attempts=1), state_dir=str(root / "run"), xattr_prefix=XATTR_PREFIX)
         with Store.open(root) as store:
             for archive in archives:
                 for loaded in load_archive(io.BytesIO(archive), store.blobs):

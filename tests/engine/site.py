@@ -14,6 +14,7 @@ from builder.image.validate import validate
 from builder.progress.events import Recorder, StepCached, StepFinished, StepLog, StepStarted
 from builder.registry.settings import Settings
 from builder.store.store import Store
+from tests.privileges import XATTR_PREFIX
 
 
 class Site:
@@ -22,7 +23,7 @@ class Site:
     def __init__(self, directory: Path, box: Path) -> None:
         self.context = directory / "context"
         self.context.mkdir()
-        self.settings = WorkshopSettings(directory / "store", Settings())
+        self.settings = WorkshopSettings(directory / "store", Settings(), state_dir=str(directory / "run"), xattr_prefix=XATTR_PREFIX)
         self.box = box
         self.heard = Recorder()
 

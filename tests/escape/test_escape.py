@@ -18,6 +18,7 @@ from runtime.spec import User
 from tests.escape.host import COMMAND, outcomes, reachable
 from tests.peers.service import Unavailable
 from tests.peers.users import OrdinaryUser
+from tests.privileges import root_of_the_machine_only
 from tests.runtime.box import Box
 
 SOURCE = Path(__file__).with_name("escape.c")
@@ -49,8 +50,7 @@ def root(busybox_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def as_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     place = tmp_path_factory.mktemp("host")
     (place / "canary").write_text("well")
     before, reports = _watched(), {}
@@ -101,8 +101,7 @@ def test_contained_rootless(as_ordinary_user: Reports, attempt: str) -> None:
 
 def test_the_attempts_work_where_nothing_holds_them(root: Path, tmp_path: Path) -> None:
     """On the bare host some of the harmless ones get through: the program tells one from the other."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     canary = tmp_path / "canary"
     canary.write_text("well")
     with reachable(canary) as env:

@@ -17,6 +17,7 @@ from builder.oci.platform import Platform
 from builder.snapshot.layers import LayerId, Layers
 from builder.snapshot.unpacking import NoFetcher
 from builder.store.store import Store
+from tests.privileges import XATTR_PREFIX, root_only
 
 AMD64 = Platform("amd64", "linux")
 TIME = 1_700_000_000 * 10**9
@@ -67,8 +68,8 @@ class Bench:
 
 @contextmanager
 def open_bench(root: Path) -> Iterator[Bench]:
-    prefix = "trusted.overlay." if os.geteuid() == 0 else "user.overlay."
-    with Store.open(root) as store, Layers(store, xattr_prefix=prefix) as layers:
+    root_only()
+    with Store.open(root) as store, Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         yield Bench(store, layers)
 
 

@@ -16,6 +16,7 @@ from builder.fs.overlay import is_whiteout
 from builder.fs.tree import DirTree
 from builder.fs.upper import remove_tree
 from tests.fs.trees import needs_root, read_all
+from tests.privileges import needs_root_of_the_machine
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ ENTRIES = [
 ]
 
 
+@needs_root_of_the_machine
 @needs_root
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.kind)
 def test_every_kind(tmp_path: Path, directory: int, entry: Entry) -> None:

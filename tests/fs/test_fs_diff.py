@@ -24,6 +24,7 @@ from builder.fs.scan import layer_entries
 from builder.fs.tree import DirTree, StackTree, Tree, walk
 from builder.fs.unpack import unpack
 from tests.fs.trees import Facts, Item, build, facts_of, needs_root, read_all
+from tests.privileges import needs_root_of_the_machine
 
 pytestmark = needs_root
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -172,6 +173,7 @@ def make_socket(path: Path) -> None:
         os.chdir(old)
 
 
+@needs_root_of_the_machine
 @pytest.mark.parametrize(("step", "wanted"), [pytest.param(step, wanted, id=name) for name, step, wanted in STEPS])
 def test_what_a_step_leaves(scene: Scene, step: Callable[[Path], object], wanted: str) -> None:
     with scene.mounted() as merged:
@@ -222,6 +224,7 @@ def test_the_order_is_that_of_the_bytes(scene: Scene) -> None:
     assert told(scene.changes()) == ["A", "a/", "a/sub/", "a/sub/x", "a/zz", "a-b", "a.b", "a0", "é"]
 
 
+@needs_root_of_the_machine
 def test_a_whiteout_of_an_opaque_directory_stands_where_its_name_stands(scene: Scene) -> None:
     with scene.mounted() as merged:
         remove(merged / "a")
@@ -234,6 +237,7 @@ def test_a_whiteout_of_an_opaque_directory_stands_where_its_name_stands(scene: S
     assert changed.unmarked == ("a",)
 
 
+@needs_root_of_the_machine
 def test_an_equal_file_in_an_opaque_directory_is_not_listed(scene: Scene) -> None:
     with scene.mounted() as merged:
         remove(merged / "a")

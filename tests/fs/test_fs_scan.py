@@ -11,6 +11,7 @@ from builder.fs.entries import Entry, decode_path
 from builder.fs.overlay import TRUSTED, make_opaque, make_whiteout
 from builder.fs.scan import layer_entries
 from tests.fs.trees import Item, build, needs_root, read_all
+from tests.privileges import needs_root_of_the_machine
 
 pytestmark = needs_root
 
@@ -63,6 +64,7 @@ def test_openers_follow_nothing(tmp_path: Path) -> None:
         opener()
 
 
+@needs_root_of_the_machine
 def test_whiteouts_and_opaque_directories(tmp_path: Path) -> None:
     root = build(tmp_path / "layer", [(Entry("d/f", "file"), b""), (Entry("e", "dir", 0o755), None)])
     whiteout(root, "d/gone")

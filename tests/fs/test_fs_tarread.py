@@ -19,6 +19,7 @@ from builder.fs.entries import Entry, decode_path
 from builder.fs.limits import Limits
 from builder.fs.tarread import TarError, read_tar
 from builder.fs.tarwrite import TarWriter
+from tests.privileges import needs_root_of_the_machine
 
 GNU_TAR = pytest.mark.skipif(shutil.which("tar") is None, reason="GNU tar is not installed")
 
@@ -406,7 +407,7 @@ def make_files(root: Path) -> None:
 
 
 @GNU_TAR
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@needs_root_of_the_machine
 @pytest.mark.parametrize("form", ["gnu", "oldgnu", "posix"])
 def test_archives_of_gnu_tar(tmp_path: Path, form: str) -> None:
     (tmp_path / "root").mkdir()

@@ -11,7 +11,8 @@ import pytest
 from builder.fs.entries import Entry, decode_path
 from builder.fs.overlay import make_opaque, make_whiteout
 from builder.fs.tree import DirTree, EmptyTree, MemoryTree, StackTree, Tree, walk
-from tests.fs.trees import Item, build, facts_of, needs_root, read_all
+from tests.fs.trees import Item, build, facts_of, read_all
+from tests.privileges import needs_root_of_the_machine
 
 RAW = decode_path(b"raw-\xff\x80")
 LATE = "\U0001f600"
@@ -89,7 +90,7 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
     return made
 
 
-pytestmark = needs_root
+pytestmark = needs_root_of_the_machine  # a tree of everything has devices and trusted attributes
 
 
 def test_all_trees_say_the_same(tree: Tree) -> None:

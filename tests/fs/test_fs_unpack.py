@@ -21,6 +21,7 @@ from builder.fs.tarwrite import TarWriter
 from builder.fs.tree import DirTree, EmptyTree, MemoryTree, StackTree, Tree, walk
 from builder.fs.unpack import Unpacked, unpack
 from tests.fs.trees import Item, build, facts_of, needs_root, read_all
+from tests.privileges import needs_root_of_the_machine
 
 pytestmark = needs_root
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
@@ -78,6 +79,7 @@ FULL: list[Item] = [
 ]
 
 
+@needs_root_of_the_machine
 def test_everything_survives(tmp_path: Path) -> None:
     made = unpacked(FULL, tmp_path / "out")
     assert facts_of(StackTree([str(tmp_path / "out")])) == facts_of(MemoryTree(FULL))
@@ -85,6 +87,7 @@ def test_everything_survives(tmp_path: Path) -> None:
     assert made.skipped == ()
 
 
+@needs_root_of_the_machine
 def test_the_diff_id_is_that_of_all_bytes(tmp_path: Path) -> None:
     data = tar(FULL) + bytes(20 * 512) + b"trailing"
     (tmp_path / "out").mkdir()
@@ -201,6 +204,7 @@ def merged(tmp_path: Path, items: list[Item]) -> list[str]:
     return walk(StackTree([str(tmp_path / "out"), str(low)], frozen=True))
 
 
+@needs_root_of_the_machine
 @pytest.mark.parametrize(
     ("items", "wanted"),
     [
@@ -318,6 +322,7 @@ anything = st.one_of(
 )
 
 
+@needs_root_of_the_machine
 @given(st.lists(anything, max_size=12))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_entries_ends_well_or_in_a_tar_error(tmp_path: Path, items: list[Item]) -> None:

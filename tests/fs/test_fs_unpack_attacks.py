@@ -26,6 +26,7 @@ from builder.fs.unpack import unpack
 from tests.fs.test_fs_tarread import header, padded, pax
 from tests.fs.test_fs_unpack import file, folder, hard, link, tar
 from tests.fs.trees import Item, build, needs_root
+from tests.privileges import needs_root_of_the_machine
 
 pytestmark = needs_root
 
@@ -187,6 +188,7 @@ def test_whiteouts_of_dots(scene: Scene, name: bytes) -> None:
     assert (scene.target / "d/keep").exists()
 
 
+@needs_root_of_the_machine
 def test_a_whiteout_through_a_link_stays_inside(scene: Scene) -> None:
     scene.unpack(symlink(b"l", absolute(scene)) + header(b"l/.wh.passwd") + header(b"l/.wh..wh..opq"))
     scene.unpack(symlink(b"m", OUT) + header(b"m/.wh.passwd"))
@@ -298,6 +300,7 @@ CROWDS: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@needs_root_of_the_machine
 @pytest.mark.parametrize("name", CROWDS)
 def test_time_is_linear(fast_scene: Scene, name: str) -> None:
     """GHSA-rp3h-jf77-q9p4: 100,000 entries; what is quadratic takes minutes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from builder.fs.entries import Entry
 from builder.fs.tree import EmptyTree, Tree, walk
 from builder.fs.upper import Upper
+from tests.privileges import ROOT
 
 Item = tuple[Entry, bytes | None]
 Facts = dict[str, tuple[object, ...]]
@@ -47,9 +47,4 @@ def build(directory: Path, items: list[Item]) -> Path:
     return directory
 
 
-def is_root() -> bool:
-    """Whether devices and owners can be made."""
-    return os.geteuid() == 0
-
-
-needs_root = pytest.mark.skipif(not is_root(), reason="only root can make devices and owners")
+needs_root = pytest.mark.skipif(not ROOT, reason="only root can make devices and owners")

@@ -33,6 +33,7 @@ from builder.oci.reference import parse_reference
 from builder.registry.resolved import resolve_image
 from builder.registry.tokens import parse_challenges
 from tests.fuzz.mutation import Mutator
+from tests.privileges import XATTR_PREFIX
 
 CORPUS = Path(__file__).resolve().parents[2] / "testdata/fuzz"
 PROVE = bool(os.environ.get("LAYERWRIGHT_PROVE"))
@@ -58,7 +59,7 @@ def layer(data: bytes) -> None:
     target = f"{place}/target"
     os.mkdir(target)
     try:
-        unpack(io.BytesIO(data), target, EmptyTree(), limits=LIMITS)
+        unpack(io.BytesIO(data), target, EmptyTree(), f"{XATTR_PREFIX}opaque", LIMITS)
     finally:
         beside = os.listdir(place)
         shutil.rmtree(place)

@@ -20,6 +20,7 @@ from tests.differential.bases import base_archives
 from tests.differential.builders import Ours
 from tests.differential.casefile import Case, lay_out, read_cases
 from tests.peers.distribution import Registry
+from tests.privileges import needs_root_of_the_machine
 
 DATA = Path(__file__).resolve().parents[2] / "testdata" / "differential"
 EPOCH = 1_000_000_000
@@ -33,7 +34,13 @@ CHOSEN = {
     "newer": ("link-file", "link-from-stage", "parents"),
 }
 CASES = [case for area in CHOSEN for case in read_cases(DATA / f"{area}.cases") if case.name in CHOSEN[area]]
-EACH = pytest.mark.parametrize("case", [pytest.param(case, id=f"{case.area}-{case.name}") for case in CASES])
+EACH = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{case.area}-{case.name}", marks=(needs_root_of_the_machine,) if case.name == "special-files" else ())
+        for case in CASES
+    ],
+)
 
 WIDE = """\
 FROM base AS a

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from builder.errors import LayerwrightError
+from tests.privileges import needs_root_of_the_machine
 
 NOW = 1_700_000_000_000_000_000
 OLD = 1_500_000_000
@@ -215,6 +216,7 @@ def test_1_6_hard_links(bench: Any) -> None:
     assert bench.shown()["there"] == "f 644 0:0 below"
 
 
+@needs_root_of_the_machine
 def test_1_6_devices_fifos_and_xattrs(bench: Any) -> None:
     members = (
         ("null", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3, "mode": 0o666}),

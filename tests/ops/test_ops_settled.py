@@ -21,6 +21,7 @@ from builder.ops.protocol import RootInput, StepControl, TreeInput
 from builder.ops.runner import Operations
 from builder.snapshot.layers import Layers
 from builder.store.store import Store
+from tests.privileges import XATTR_PREFIX
 
 ACTION = CopyAction((CopyFrom(0, ("s",), zero_owner=True),), "/d/")
 
@@ -100,7 +101,7 @@ def test_a_copy_of_what_changed_meanwhile_is_not_settled(tmp_path: Path, changes
     vertices = graph.finish().vertices
     told: list[str] = []
     control = StepControl(lambda stream, data: None, lambda code, message: told.append(code), threading.Event())
-    with Store.open(tmp_path / "store") as store, Layers(store) as layers:
+    with Store.open(tmp_path / "store") as store, Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         steps: Any = None
         operations = Operations(layers, {"context": tree}, {}, Nowhere(), steps, FileDigests(store.index), Times(10**18))
         given = (operations.base(vertices[inputs[0]]), operations.source(vertices[inputs[1]]))

@@ -17,6 +17,7 @@ from runtime.sandbox import NamespaceSandbox
 from runtime.spec import User
 from runtime.syscalls import numbers
 from tests.peers.engine import Engine
+from tests.privileges import root_of_the_machine_only
 from tests.runtime.box import Box
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,8 +64,7 @@ def root(busybox_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ours(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, str]]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     place = tmp_path_factory.mktemp("sandbox")
     env = tuple((f"HOST_{name}", os.readlink(f"/proc/self/ns/{name}")) for name in NAMESPACES)
 

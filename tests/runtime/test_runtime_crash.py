@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
+from tests.privileges import needs_root_of_the_machine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROUNDS = 8
@@ -45,7 +45,7 @@ def _processes(marker: str) -> list[str]:
     return found
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@needs_root_of_the_machine
 def test_a_builder_killed_at_random_moments(busybox_root: Path, tmp_path: Path) -> None:
     marker = f"layerwright-crash-{os.getpid()}"
     net = Path(f"/run/layerwright-test-crash-{os.getpid()}")

@@ -15,6 +15,7 @@ from runtime.hierarchy import Hierarchy, Layout, read_layout
 from runtime.sandbox import NamespaceSandbox
 from runtime.spec import BindMount, Directory, Resources, TmpfsMount
 from runtime.unsupported import Unsupported
+from tests.privileges import root_of_the_machine_only
 from tests.runtime.box import Box
 
 NewBox = Callable[..., Box]
@@ -49,8 +50,7 @@ GUARDS = {"version-1": _version(1), "version-2": _version(2), "host": None, "mou
 @pytest.fixture(params=GUARDS)
 def guarded(request: pytest.FixtureRequest, busybox_root: Path, tmp_path: Path) -> Iterator[Box]:
     """A box in each way of guarding devices; with an image that brings some, a cache and a tmpfs."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     guard = GUARDS[request.param]
     if guard is not None:
         try:
@@ -114,8 +114,7 @@ def test_an_insecure_step_opens_every_device(guarded: Box) -> None:
 
 def test_a_group_that_does_not_hold_is_not_believed(busybox_root: Path, tmp_path: Path) -> None:
     """Whatever the builder was told, the launcher tries: here a group in name only, and one that lets nobody in."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     (tmp_path / "cgroup.procs").touch()
     for directory in (tmp_path, tmp_path / "missing"):
         with NamespaceSandbox(str(tmp_path), None, lambda: DeviceGroup(str(directory), "", None)) as sandbox:  # noqa: B023
@@ -127,8 +126,7 @@ def test_a_group_that_does_not_hold_is_not_believed(busybox_root: Path, tmp_path
 
 def test_a_half_made_list_is_made_again() -> None:
     """In a place of the test's own, for the host's group has steps in it."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     found = dict(read_layout().old).get("devices")
     if found is None:
         pytest.skip("version 1 has no device controller here")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.privileges import needs_root_of_the_machine
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = """
 set -e
@@ -47,7 +49,7 @@ pool.remove()
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@needs_root_of_the_machine
 @pytest.mark.parametrize("hidden", ["", "nft"])
 def test_packets_pass_where_forwarding_is_dropped(busybox_root: Path, tmp_path: Path, hidden: str) -> None:
     for program in ("iptables", "ip", "nsenter", "unshare", "busybox"):

@@ -20,6 +20,7 @@ from runtime import etcfiles
 from runtime.network import Pool, addresses
 from runtime.sandbox import NamespaceSandbox, Sandbox
 from runtime.unsupported import Unsupported
+from tests.privileges import root_of_the_machine_only
 from tests.runtime.box import Box
 
 
@@ -35,8 +36,7 @@ def pool_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def pool(pool_directory: Path) -> Pool:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    root_of_the_machine_only()
     pool = Pool(str(pool_directory), avoid=("10.213.0.9",))
     try:
         pool.lease().close()

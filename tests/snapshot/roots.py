@@ -12,13 +12,14 @@ import pytest
 from builder.fs.tree import StackTree, Tree, walk
 from builder.snapshot.layers import Draft
 from runtime.spec import Directory, Overlay, Root
+from tests.privileges import ROOT, XATTR_PREFIX
 
 SCRIPT_OVERLAY = 'mount -t overlay overlay -o "$1" "$2" && cd "$2" && eval "$3"'
 
 
 def can_mount() -> bool:
     """Whether overlay mounts can be made here, as root in a mount namespace."""
-    return os.geteuid() == 0 and shutil.which("unshare") is not None
+    return ROOT and shutil.which("unshare") is not None
 
 
 needs_overlay = pytest.mark.skipif(not can_mount(), reason="overlay mounts need root and unshare")
@@ -31,6 +32,8 @@ def run(root: Root, script: str) -> None:
             options = "lowerdir=" + ":".join(root.lowers or ("/var/empty",))
             if root.upper is not None:
                 options += f",upperdir={root.upper},workdir={root.work}"
+            if XATTR_PREFIX == "user.overlay.":
+                options += ",userxattr"
             point = f"{root.work or '/tmp'}-mount"
             os.makedirs(point, exist_ok=True)
             try:

@@ -19,6 +19,7 @@ from builder.oci.manifest import Descriptor
 from builder.oci.media import OCI_LAYER_GZIP
 from builder.snapshot.layers import LayerId, Layers
 from builder.store.store import Store
+from tests.privileges import XATTR_PREFIX
 
 
 def packed(*files: tuple[str, bytes]) -> tuple[bytes, bytes]:
@@ -69,7 +70,7 @@ def store(store_root: Path) -> Iterator[Store]:
 
 def unpacked(store: Store, layer: tuple[bytes, bytes], *attempts: Attempt) -> tuple[LayerId, str]:
     plain, squeezed = layer
-    with Layers(store, Line(store, *attempts)) as layers:
+    with Layers(store, Line(store, *attempts), xattr_prefix=XATTR_PREFIX) as layers:
         diff_id = DiffID(digest_of(plain))
         descriptor = Descriptor(OCI_LAYER_GZIP, digest_of(squeezed), len(squeezed))
         name = layers.add_base(chain_ids([diff_id])[0], diff_id, descriptor, "registry/repo")

@@ -23,6 +23,7 @@ from builder.oci.media import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from builder.snapshot.layers import LayerId, Layers
 from builder.store.blobs import BlobStore, MemoryBlobs
 from builder.store.store import Store
+from tests.privileges import XATTR_PREFIX
 from tests.snapshot.roots import names, shows
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners in layers need root")
@@ -88,7 +89,7 @@ def shelf(store: Store) -> Shelf:
 
 @pytest.fixture
 def layers(store: Store, shelf: Shelf) -> Iterator[Layers]:
-    with Layers(store, shelf) as opened:
+    with Layers(store, shelf, xattr_prefix=XATTR_PREFIX) as opened:
         yield opened
 
 
@@ -141,7 +142,7 @@ def test_a_layer_without_a_root_entry_takes_the_root_from_below(layers: Layers, 
 
 def test_threads_that_ask_at_once_fetch_once(store: Store) -> None:
     shelf = Shelf(store.blobs, 0.05)
-    with Layers(store, shelf) as layers:
+    with Layers(store, shelf, xattr_prefix=XATTR_PREFIX) as layers:
         ids = put(layers, shelf, ONE, TWO, THREE)
         found: list[tuple[str, ...]] = []
         threads = [threading.Thread(target=lambda: found.append(layers.directories(ids))) for _ in range(6)]
@@ -160,7 +161,8 @@ def test_processes_that_ask_at_once_unpack_once(store: Store, layers: Layers, sh
         store.blobs.put(gzip(data))
     code = (
         "import sys; from pathlib import Path; from builder.store.store import Store; from builder.snapshot.layers import Layers\n"
-        f"with Store.open(Path({str(store.root)!r})) as store, Layers(store) as layers: print(layers.directories({ids!r}))"
+        f"with Store.open(Path({str(store.root)!r})) as store, Layers(store, xattr_prefix={XATTR_PREFIX!r}) as layers:\n"
+        f"  print(layers.directories({ids!r}))"
     )
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)]
     printed = {process.communicate()[0] for process in running}
@@ -215,7 +217,7 @@ def test_another_compression_is_made_from_the_blob(store: Store, layers: Layers,
 
 
 def test_packing_in_the_background_and_joining(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         made = []
         for number in range(6):
             with layers.draft(()) as draft:
@@ -236,7 +238,7 @@ def test_packing_in_the_background_and_joining(store: Store) -> None:
 
 
 def test_a_failure_in_the_background_is_told_by_blob(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         with layers.draft(()) as draft:
             Path(draft.upper, "file").write_bytes(b"x")
             layer = draft.commit()
@@ -250,7 +252,7 @@ def test_a_failure_in_the_background_is_told_by_blob(store: Store) -> None:
 
 
 def test_the_same_files_pack_to_the_same_blob(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         made = []
         for _ in range(2):
             with layers.draft(()) as draft:
@@ -263,7 +265,7 @@ def test_the_same_files_pack_to_the_same_blob(store: Store) -> None:
 
 
 def test_clamped_times(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         with layers.draft(()) as draft:
             for name, seconds in (("old", 500), ("new", 5_000_000)):
                 path = Path(draft.upper, name)
@@ -279,14 +281,14 @@ def test_clamped_times(store: Store) -> None:
 
 
 def test_a_built_layer_that_is_gone_is_forgotten_for_the_next_build(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         with layers.draft(()) as draft:
             Path(draft.upper, "file").write_bytes(b"x")
             layer = draft.commit()
     assert store.index.put_record("key", b"x", layer)
     (directory,) = (store.root / "layers").iterdir()
     os.rename(directory, store.root / "work/away")
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         assert layers.hold((layer,))
         with pytest.raises(NotFoundError) as caught:
             layers.directories((layer,))
@@ -295,7 +297,7 @@ def test_a_built_layer_that_is_gone_is_forgotten_for_the_next_build(store: Store
 
 
 def test_tampered_directories_are_found_and_made_again(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         stack: tuple[LayerId, ...] = ()
         for name in ("one", "two"):
             with layers.draft(stack) as draft:
@@ -306,6 +308,6 @@ def test_tampered_directories_are_found_and_made_again(store: Store) -> None:
         Path(layers.directories(stack)[0], "two").write_bytes(b"wrong")
         assert layers.verify() == (stack[1],)
         assert layers.verify(repair=True) == (stack[1],)
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         assert layers.verify() == ()
         assert shows(layers.tree(stack))["two"][2] == b"right"

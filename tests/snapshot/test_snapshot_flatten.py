@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from builder.fs.overlay import TRUSTED
 from builder.fs.tree import StackTree
 from builder.snapshot.flatten import BLOCK, OVER
 from builder.snapshot.layers import LayerId, Layers
@@ -21,9 +20,10 @@ from builder.store.collect import Rule
 from builder.store.store import Store
 from builder.store.sweep import collect
 from runtime.spec import Overlay
+from tests.privileges import XATTR_PREFIX, needs_root
 from tests.snapshot.roots import needs_overlay, run, shows
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="whiteouts and trusted attributes need root")
+pytestmark = needs_root
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def random_layer(path: Path, dice: random.Random) -> None:
             else:
                 child.mkdir(dice.choice([0o755, 0o700]))
                 if kind == "opaque":
-                    os.setxattr(child, TRUSTED, b"y")
+                    os.setxattr(child, f"{XATTR_PREFIX}opaque", b"y")
                 todo.append((child, depth + 1))
 
 
@@ -64,9 +64,9 @@ def test_a_merged_block_shows_the_same(tmp_path: Path, seed: int) -> None:
     merged = tmp_path / "merged"
     merged.mkdir()
     start, end = sorted(dice.sample(range(7), 2))
-    merge_directories(paths[start:end], str(merged), StackTree(paths[end:], frozen=True), TRUSTED)
-    whole = shows(StackTree(paths, frozen=True))
-    for path, seen in shows(StackTree([*paths[:start], str(merged), *paths[end:]], frozen=True)).items():
+    merge_directories(paths[start:end], str(merged), StackTree(paths[end:], XATTR_PREFIX, frozen=True), f"{XATTR_PREFIX}opaque")
+    whole = shows(StackTree(paths, XATTR_PREFIX, frozen=True))
+    for path, seen in shows(StackTree([*paths[:start], str(merged), *paths[end:]], XATTR_PREFIX, frozen=True)).items():
         assert seen == whole.pop(path), path
     assert whole == {}
 
@@ -75,7 +75,7 @@ def test_a_merged_block_shows_the_same(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_kernel_sees_the_merged_block_as_the_layers(store: Store, seed: int) -> None:
     dice = random.Random(seed)
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         stack: tuple[LayerId, ...] = ()
         while len(stack) < 6:
             with layers.draft(stack) as draft:
@@ -85,7 +85,7 @@ def test_the_kernel_sees_the_merged_block_as_the_layers(store: Store, seed: int)
         paths = list(layers.directories(stack))
         start, end = (0, len(paths)) if seed == 0 else (1, dice.randint(3, len(paths)))
         with store.temporary() as merged, store.temporary() as listings:
-            merge_directories(paths[start:end], str(merged), StackTree(paths[end:], frozen=True), TRUSTED)
+            merge_directories(paths[start:end], str(merged), StackTree(paths[end:], XATTR_PREFIX, frozen=True), f"{XATTR_PREFIX}opaque")
             for name, lowers in (("whole", paths), ("short", [*paths[:start], str(merged), *paths[end:]])):
                 (listings / f"{name}-upper").mkdir()
                 (listings / f"{name}-work").mkdir()
@@ -110,7 +110,7 @@ def deepen(layers: Layers, stack: tuple[LayerId, ...], count: int) -> tuple[Laye
 
 
 def test_a_deep_stack_has_few_directories(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         stack = deepen(layers, (), OVER)
         assert len(layers.directories(stack)) == OVER
         stack = deepen(layers, stack, 1)
@@ -122,12 +122,12 @@ def test_a_deep_stack_has_few_directories(store: Store) -> None:
         seen = shows(layers.tree(stack))
         assert seen.keys() == {"last", f"file{len(stack) - 1}"}
         assert seen["last"][2] == str(len(stack) - 1).encode()
-    with Layers(store) as again:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as again:
         assert again.directories(stack) == found
 
 
 def test_a_thousand_steps_take_a_linear_time(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         began = time.monotonic()
         stack = deepen(layers, (), 200)
         first = time.monotonic() - began
@@ -141,7 +141,7 @@ def test_a_thousand_steps_take_a_linear_time(store: Store) -> None:
 
 @needs_overlay
 def test_the_kernel_mounts_a_stack_of_five_hundred(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         stack = deepen(layers, (), 500)
         with layers.draft(stack) as draft:
             root = draft.root()
@@ -158,7 +158,7 @@ def test_the_kernel_mounts_a_stack_of_five_hundred(store: Store) -> None:
 
 
 def test_merged_blocks_are_collected_before_their_layers(store_root: Path) -> None:
-    with Store.open(store_root) as store, Layers(store) as layers:
+    with Store.open(store_root) as store, Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         deepen(layers, (), OVER + 5)
     with Store.open(store_root) as store:
         kinds = [record.kind for record in store.index.layers.all()]
@@ -170,11 +170,11 @@ def test_merged_blocks_are_collected_before_their_layers(store_root: Path) -> No
 
 
 def test_a_merged_directory_that_is_gone_is_made_again(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         stack = deepen(layers, (), OVER + 5)
         found = layers.directories(stack)
     os.rename(found[-1], store.root / "work/away")
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         again = layers.directories(stack)
         assert again[-1] != found[-1]
         assert again[:-1] == found[:-1]
@@ -182,7 +182,7 @@ def test_a_merged_directory_that_is_gone_is_made_again(store: Store) -> None:
 
 
 def test_files_are_shared_not_copied(store: Store) -> None:
-    with Layers(store) as layers:
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
         stack = deepen(layers, (), OVER + 1)
         merged = layers.directories(stack)[-1]
         single = layers.directories(stack[:BLOCK])[0]

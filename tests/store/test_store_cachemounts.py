@@ -16,6 +16,7 @@ from builder.errors import BuildCancelled
 from builder.store.cachemounts import CacheMounts, directory_name
 from builder.store.index import StoredMount
 from builder.store.store import Store
+from tests.privileges import root_only
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def store(store_root: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def mounts(store: Store) -> CacheMounts:
+    root_only()
     return CacheMounts(store)
 
 

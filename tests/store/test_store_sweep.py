@@ -20,6 +20,7 @@ from builder.store.layertable import EMPTY, LayerId, LayerRecord
 from builder.store.store import Store
 from builder.store.sweep import collect, collect_when_due, tidy
 from builder.store.usage import usage
+from tests.privileges import root_only
 
 EVERYTHING = Rule()
 ITEMS = ("image", "base", "step", "merged", "blob", "cache-mount")
@@ -45,6 +46,7 @@ def clock() -> Clock:
 @pytest.fixture
 def root(store_root: Path, clock: Clock) -> Path:
     """A store with two layers, an image of the first, a cache mount, and a stray blob; closed again."""
+    root_only()
     with Store.open(store_root, clock) as store:
         below = add(store, "below", b"layer one")
         add(store, "above", None, below)

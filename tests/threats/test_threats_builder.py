@@ -14,6 +14,7 @@ import pytest
 from tests.acceptance.command import REPOSITORY
 from tests.engine.site import Site
 from tests.peers.users import OrdinaryUser
+from tests.privileges import needs_root_of_the_machine
 
 BUILD = "from builder.cli.build import main; main()"
 LOOK = """
@@ -62,6 +63,7 @@ def test_the_builder_cannot_be_looked_into_while_steps_run(ordinary_user: Ordina
     assert seen == ["looked", ""]
 
 
+@needs_root_of_the_machine
 def test_root_of_a_user_namespace_builds(tmp_path: Path, busybox_root: Path) -> None:
     """A builder with uid 0 in a user namespace, as in many CI containers: whiteouts and opaque marks in user attributes."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
@@ -90,6 +92,7 @@ def test_root_of_a_user_namespace_builds(tmp_path: Path, busybox_root: Path) -> 
     assert "d" in lines
 
 
+@needs_root_of_the_machine
 def test_unpacked_layers_are_closed_to_others(site: Site) -> None:
     site.dockerfile("FROM box\nRUN chmod 4755 /bin/busybox; mknod /device c 1 3 && chmod 666 /device\n")
     site.build(network="none")

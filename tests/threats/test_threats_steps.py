@@ -17,6 +17,7 @@ import pytest
 from builder.errors import LayerwrightError
 from builder.ops.secrets import SecretFile, SecretValue
 from tests.engine.site import Site
+from tests.privileges import needs_root_of_the_machine
 
 Refused = Callable[..., LayerwrightError]
 
@@ -154,6 +155,7 @@ def test_an_error_does_not_show_a_secret(refused: Refused, tmp_path: Path) -> No
     assert "c4n4ry" not in str(error) + "".join(error.notes) + repr(error)
 
 
+@needs_root_of_the_machine
 def test_device_nodes_of_an_image_cannot_be_opened(site: Site) -> None:
     """They stay in the layers, as nodes of the disk, the memory and the kernel's log, wherever a step can put them."""
     with tarfile.open(site.context / "nodes.tar", "w") as archive:
