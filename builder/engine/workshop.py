@@ -71,8 +71,11 @@ class Workshop:
         with self._lock:
             if self._registry is None:
                 from builder.registry.client import Registry
+                from builder.store.places import StoredPlaces
 
-                self._registry = self._stack.enter_context(Registry(self._settings.registry, self.store.blobs, control=self._control))
+                self._registry = self._stack.enter_context(
+                    Registry(self._settings.registry, self.store.blobs, control=self._control, places=StoredPlaces(self.store.index))
+                )
             return self._registry
 
     def sandbox(self) -> Sandbox:

@@ -20,6 +20,7 @@ from builder.registry.credentials import Credential
 from builder.registry.failures import RegistryError, Unauthorized
 from builder.registry.http import Client
 from builder.registry.mirrors import Endpoint, load_mirrors
+from builder.registry.places import Places, PlacesOfToday
 from builder.registry.pull import all_tags, from_any, get_blob, get_manifest
 from builder.registry.push import Target, delete_manifest, has_blob, has_manifest, mount_blob, put_manifest, upload_blob
 from builder.registry.resolved import MAX_NESTED, Read, Resolved, resolve_image
@@ -30,19 +31,30 @@ from builder.registry.transfer import Control, Transfer
 if TYPE_CHECKING:
     from builder.store.blobs import BlobStore
 
+MOST_MOUNTS = 2
+"""Repositories that a push asks to take a blob over from, before it sends the bytes."""
+
 
 class Registry:
     """All registries, over one blob store; thread-safe; a context manager that closes the connections.
 
-    What it fetches goes into `blobs`, verified. `watch` hears of transfers, from any thread.
+    What it fetches goes into `blobs`, verified. `control` hears of transfers, from any thread. `places` learns where
+    layers were pushed to.
     """
 
     def __init__(
-        self, settings: Settings, blobs: BlobStore, *, control: Control | None = None, sleep: Callable[[float], object] = time.sleep
+        self,
+        settings: Settings,
+        blobs: BlobStore,
+        *,
+        control: Control | None = None,
+        places: Places | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._settings = settings
         self._blobs = blobs
         self._control = control or Control()
+        self._places = places or PlacesOfToday()
         self._client = Client(settings, sleep=sleep)
         self._mirrors = load_mirrors(settings)
         self._lock = threading.Lock()
@@ -200,21 +212,30 @@ class Registry:
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
             for done in [pool.submit(self._push_blob, target, d, origins.get(d.digest)) for d in unique.values()]:
                 done.result()
+        self._places.note([descriptor.digest for descriptor in document.layers], target.name)
 
     def _push_blob(self, target: Target, descriptor: Descriptor, origin: str | None) -> None:
         if has_blob(target, descriptor):
             self._control.watch(Transfer("push", descriptor.digest, descriptor.size, descriptor.size, "exists"))
             return
+        if any(self._mounted(target, descriptor, repository) for repository in self._beside(target, descriptor.digest, origin)):
+            return
         if origin is not None:
-            source = self._mirrors.push_endpoint(parse_reference(origin))
-            if source.host == target.endpoint.host and source.repository != target.endpoint.repository:
-                try:
-                    if mount_blob(target, descriptor, source.repository, self._control):
-                        return
-                except RegistryError:
-                    pass  # no right to read there: the bytes are sent instead
             self.fetch(descriptor, origin)
         upload_blob(target, descriptor, self._blobs, self._control)
+
+    def _beside(self, target: Target, digest: Digest, origin: str | None) -> list[str]:
+        """Other repositories of the same registry that are said to have the blob; few are asked."""
+        said = ([] if origin is None else [origin]) + list(self._places.known(digest))
+        sources = [self._mirrors.push_endpoint(parse_reference(place)) for place in said]
+        beside = {source.repository: None for source in sources if source.host == target.endpoint.host}
+        return [repository for repository in beside if repository != target.endpoint.repository][:MOST_MOUNTS]
+
+    def _mounted(self, target: Target, descriptor: Descriptor, repository: str) -> bool:
+        try:
+            return mount_blob(target, descriptor, repository, self._control)
+        except RegistryError:  # no right to read there: the bytes are sent instead
+            return False
 
     def _known_manifest(self, digest: Digest) -> bytes | None:
         return self._blobs.read(digest, MAX_MANIFEST) if self._blobs.has(digest) else None
@@ -229,7 +250,7 @@ class Registry:
 
     def _target(self, reference: Reference) -> Target:
         endpoint = self._mirrors.push_endpoint(reference)
-        return Target(self._service(endpoint), endpoint, self._settings.attempts)
+        return Target(self._service(endpoint), endpoint, self._settings.attempts, reference.name)
 
     def _service(self, endpoint: Endpoint) -> Service:
         key = (endpoint.host, endpoint.insecure)

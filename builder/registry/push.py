@@ -37,6 +37,8 @@ class Target(msgspec.Struct, frozen=True):
     service: Service
     endpoint: Endpoint
     attempts: int
+    name: str
+    """registry/repository, as references have it."""
 
     @property
     def scopes(self) -> tuple[str, ...]:

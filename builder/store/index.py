@@ -20,7 +20,7 @@ from builder.store.layertable import LayerId, LayerTable
 _BATCH = 400
 """Rows asked for in one query; well under SQLITE_MAX_VARIABLE_NUMBER of old versions (999) at two variables a row."""
 
-_REMEMBERED = "key GLOB 'parsed/*' OR key GLOB 'checked/*'"
+_REMEMBERED = ("key GLOB 'parsed/*' OR key GLOB 'checked/*'", "key GLOB 'at/*'")
 
 
 class FileDigest(msgspec.Struct, frozen=True):
@@ -210,13 +210,14 @@ class Index:
         return self.get_setting(key) or value
 
     def delete_remembered_beyond(self, most: int) -> None:
-        """Deletes parsed and checked Dockerfiles when there are more."""
-        count = self.database.row(f"SELECT count(*) FROM settings WHERE {_REMEMBERED}")
-        if count is not None and count[0] > most:
-            self.database.execute(f"DELETE FROM settings WHERE {_REMEMBERED}")
+        """Deletes parsed and checked Dockerfiles, or where blobs were pushed to, when there are more."""
+        for kind in _REMEMBERED:
+            count = self.database.row(f"SELECT count(*) FROM settings WHERE {kind}")
+            if count is not None and count[0] > most:
+                self.database.execute(f"DELETE FROM settings WHERE {kind}")
 
     def delete_remembered(self) -> None:
-        """Deletes what only makes builds faster: parsed and checked Dockerfiles, and the stat cache."""
+        """Deletes what only makes things faster: parsed and checked Dockerfiles, where blobs were pushed to, and the stat cache."""
         self.delete_remembered_beyond(0)
         self.database.execute("DELETE FROM file_digests")
 

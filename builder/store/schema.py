@@ -14,7 +14,7 @@ Times are nanoseconds since the epoch. Version 1:
     builds        history: what builder.engine stored, by build
     file_digests  the stat cache of contexts
     cache_mounts  directories below caches/ that RUN --mount=type=cache fills
-    settings      small values by name
+    settings      small values by name; also parsed and checked Dockerfiles, and where blobs were pushed to
 """
 
 from __future__ import annotations
