@@ -89,8 +89,7 @@ class Converter:
         self._stages: StageList = split_stages(dockerfile)
         self._graph = GraphBuilder()
         self._expander = Expander(dockerfile.source, dockerfile.directives.escape)
-        target = self._stages.target(settings.target)
-        self._target = target
+        target = self._target = self._stages.target(settings.target)
         self._platform_args = platform_arguments(settings, (settings.target and target.name) or "default")
         self._globals = evaluate_globals(self._stages.global_args, self._platform_args, settings.build_args, self._expander)
         self._session = Session(settings, self._graph, self._expander, self._globals, self._root_of)
@@ -137,14 +136,14 @@ class Converter:
 
     # -- stages ---------------------------------------------------------------------------------------
 
-    def _stage(self, stage: Stage) -> StageState:
+    def _stage(self, stage: Stage, word: Word | None = None) -> StageState:
         if stage.index in self._built:
             return self._built[stage.index]
         if stage.index in self._open:
             raise LayerwrightError(
                 "circular-stage",
                 f"circular dependency detected on stage: {stage.title}",
-                span=stage.begin.span,
+                span=(word or stage.begin).span,
                 source=self._expander.source,
                 help="a stage cannot copy from itself",
             )
@@ -248,11 +247,10 @@ class Converter:
         state = StageState(stage, platform, self._image_vertex(base, word))
         state.base, state.author = base, base.config.author
         self._stage_bases[stage.index] = base
-        config = base.config.config
-        env = config.env or ()
+        env = base.config.config.env or ()
         if not any(item.partition("=")[0] == "PATH" for item in env):
             env = (*env, f"PATH={DEFAULT_PATH}")
-        state.config = msgspec.structs.replace(config, env=env)
+        state.config = msgspec.structs.replace(base.config.config, env=env)
         for item in env:
             key, _, value = item.partition("=")
             state.scope.set_env(key, value)
@@ -313,7 +311,7 @@ class Converter:
                     word,
                     f"move the stage of line {stage.begin.span.line} up",
                 )
-            return self._stage(stage).vertex
+            return self._stage(stage, word).vertex
         if stage is None and context is None and name.isdigit():
             raise self._expander.error(
                 "bad-stage-index", f"there is no stage {name}: they are 0 to {len(self._stages.stages) - 1}", word, "name the stage with AS"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from builder.errors import LayerwrightError
 from builder.frontend.settings import ImageContext, LocalContext
 from builder.graph.operations import CopyAction, ImageSource, MakeDirectory, RunAction, Scratch
 from builder.oci.config import Health
@@ -367,6 +368,15 @@ def test_copy_from_refuses() -> None:
     assert failure("FROM base AS a\nCOPY --from=b x y\nFROM base AS b\nFROM a") == "later-stage"
     assert failure("FROM base\nCOPY --from=$X a b") == "from-variable"
     assert failure("FROM base AS build\nFROM base\nCOPY --from=biuld a b") == "unknown-stage"
+
+
+@pytest.mark.parametrize("line", ["COPY --from=a x y", "COPY --link --from=0 x y", "RUN --mount=from=a,target=/m x"])
+def test_a_stage_that_needs_itself_is_shown_where_it_says_so(line: str) -> None:
+    with pytest.raises(LayerwrightError) as caught:
+        plan(f"FROM base AS a\n{line}")
+    assert caught.value.code == "circular-stage"
+    assert caught.value.span is not None
+    assert (caught.value.span.line, caught.value.span.column) == (2, line.index("--from=") + 1 if "--from=" in line else 5)
 
 
 def test_circular_stages_through_copy_are_found() -> None:
