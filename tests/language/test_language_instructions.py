@@ -370,13 +370,13 @@ def test_copy_from_refuses() -> None:
     assert failure("FROM base AS build\nFROM base\nCOPY --from=biuld a b") == "unknown-stage"
 
 
-@pytest.mark.parametrize("line", ["COPY --from=a x y", "COPY --link --from=0 x y", "RUN --mount=from=a,target=/m x"])
+@pytest.mark.parametrize("line", ["COPY --from=a x y", "COPY --from=0 --link x y", "RUN --mount=from=a,target=/m x"])
 def test_a_stage_that_needs_itself_is_shown_where_it_says_so(line: str) -> None:
     with pytest.raises(LayerwrightError) as caught:
         plan(f"FROM base AS a\n{line}")
     assert caught.value.code == "circular-stage"
     assert caught.value.span is not None
-    assert (caught.value.span.line, caught.value.span.column) == (2, line.index("--from=") + 1 if "--from=" in line else 5)
+    assert (caught.value.span.line, caught.value.span.column) == (2, line.index("=") + 2)
 
 
 def test_circular_stages_through_copy_are_found() -> None:
