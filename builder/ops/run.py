@@ -136,7 +136,8 @@ class RunSteps:
         env = dict(action.env)
         for key, value in self._settings.proxies:
             env.setdefault(key, value)
-        env.setdefault("HOME", identity.home)
+        if not env.get("HOME"):  # runc takes an empty one for none
+            env["HOME"] = identity.home
         mounts: list[Mount] = []
         for spec in action.mounts:
             mounts.extend(self._mount(spec, inputs, env, stack, control))

@@ -215,6 +215,11 @@ def test_environment_is_what_was_asked_for_and_nothing_else(place: Workplace, mo
     assert made.text("env").splitlines() == ["A=1", "B=2", "HOME=/root", "PATH=/bin:/usr/bin", "PWD=/", "SHLVL=1"]
 
 
+def test_an_empty_home_is_none(place: Workplace) -> None:
+    made = place.build("FROM base\nENV HOME=\nRUN echo $HOME > /home-of-root\nENV HOME=/mine\nRUN echo $HOME > /set")
+    assert (made.text("home-of-root"), made.text("set")) == ("/root\n", "/mine\n")
+
+
 def test_hosts_and_resolv_conf_are_in_no_layer(place: Workplace) -> None:
     made = place.build('FROM scratch\nCOPY --from=base /bin /bin\nRUN ["/bin/sh", "-c", "test -s /etc/hosts && echo -n ok > /ok"]')
     assert made.text("ok") == "ok"
