@@ -16,7 +16,7 @@ import msgspec
 from runtime import cgroup, idmap, pasta, seccomp
 from runtime.devicegroup import open_device_group
 from runtime.spec import Resources
-from runtime.unsupported import Unsupported, in_user_namespace, read
+from runtime.unsupported import ONE_ID_REMEDY, PRIVILEGE_REMEDY, PROC_REMEDY, Unsupported, in_user_namespace, read
 from runtime.userns import obstacle
 
 __all__ = ["Capability", "HostReport", "Unsupported", "in_user_namespace", "probe"]
@@ -24,17 +24,16 @@ __all__ = ["Capability", "HostReport", "Unsupported", "in_user_namespace", "prob
 Mode = Literal["root", "userns", "none"]
 _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
 _KERNEL = (5, 12)
-_PRIVILEGE = "run the builder as root, or as an ordinary user who may make user namespaces; in a container it needs CAP_SYS_ADMIN"
 _MOUNTS = {
-    "mount-namespace": ("the builder may not make mount namespaces", _PRIVILEGE),
+    "mount-namespace": ("the builder may not make mount namespaces", PRIVILEGE_REMEDY),
     "mount-calls": ("the kernel lacks open_tree, move_mount and mount_setattr, or a filter refuses them", "use Linux 5.12 or newer"),
     "overlay": (
         "overlayfs cannot be mounted here",
         "put the store on ext4, xfs or btrfs, not on an overlay",
     ),
     "overlay-many": ("overlayfs takes its layers only in one page of options", "nothing to do: short names are used"),
-    "pid-namespace": ("the builder may not make pid, ipc, uts, network and cgroup namespaces", _PRIVILEGE),
-    "proc": ("a fresh /proc cannot be mounted, probably since part of the host's is masked", "run the container with procMount: Unmasked"),
+    "pid-namespace": ("the builder may not make pid, ipc, uts, network and cgroup namespaces", PRIVILEGE_REMEDY),
+    "proc": ("a fresh /proc cannot be mounted, probably since part of the host's is masked", PROC_REMEDY),
 }
 
 
@@ -96,6 +95,9 @@ def _subordinate(inside: bool) -> tuple[Capability, ...]:
     count = idmap.highest(idmap.parse(read("/proc/self/uid_map")))
     if count >= 65536:
         return (Capability("ids", True),)
+    if count == 1:
+        reason = "this user namespace has one user id, so no files of other owners can be made, and no steps be run as another USER"
+        return (Capability("ids", False, reason, ONE_ID_REMEDY),)
     reason = f"this user namespace has only {count} user ids, so files of other owners cannot be made"
     return (Capability("ids", False, reason, "map at least 65536 ids: see subuid(5)"),)
 

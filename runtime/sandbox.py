@@ -28,7 +28,7 @@ from runtime.launcher import Launcher
 from runtime.network import Lease, Networks, Pool
 from runtime.pasta import PastaPool
 from runtime.spec import Exit, Process, Usage
-from runtime.unsupported import Unsupported, in_user_namespace, read
+from runtime.unsupported import Unsupported, in_user_namespace, read, setup_remedy
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
@@ -106,7 +106,7 @@ class NamespaceSandbox:
                 lease = self._lease(process, stack)
                 cgroup = self._cgroup(process, stack)
             except Unsupported as error:
-                return Exit(125, setup_error=f"{error.reason}; {error.remedy}" if error.remedy else error.reason)
+                return Exit(125, setup_error=error.reason, setup_help=error.remedy)
             run = _Run(launcher, self._request(process, lease, cgroup), lease, output, terminal if process.terminal else None)
             stack.callback(run.close)
             return _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
@@ -278,7 +278,8 @@ def _exit(result: dict[str, Any] | None, cgroup: Cgroup | None, wall_ns: int) ->
         written_bytes=result["written_bytes"],
     )
     out_of_memory = cgroup is not None and cgroup.out_of_memory()
-    return Exit(result["code"], result["signal"], out_of_memory, result["setup_error"], usage)
+    error = result["setup_error"]
+    return Exit(result["code"], result["signal"], out_of_memory, error, setup_remedy(error) if error else "", usage)
 
 
 def _read_resolv_conf() -> str:

@@ -152,13 +152,14 @@ class Usage(msgspec.Struct, frozen=True):
 class Exit(msgspec.Struct, frozen=True):
     """How a step ended: `code` (None if by `signal`), whether memory ran out, and what it used.
 
-    `setup_error` is set when the process never started: one sentence, the cause.
+    `setup_error` is set when the process never started: one sentence, the cause; `setup_help` may say what to try.
     """
 
     code: int | None
     signal: int | None = None
     out_of_memory: bool = False
     setup_error: str | None = None
+    setup_help: str = ""
     usage: Usage = Usage()
 
     @property

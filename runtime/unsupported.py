@@ -7,6 +7,20 @@ from runtime import idmap
 SUBIDS_REMEDY = "ask the administrator for a range of ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
 
 
+PRIVILEGE_REMEDY = (
+    "run the builder as root, or as an ordinary user who may make user namespaces; in a container it needs CAP_SYS_ADMIN"
+)
+PROC_REMEDY = "run the container with procMount: Unmasked"
+ONE_ID_REMEDY = "start the command without `unshare -r`: it makes a user namespace of its own, with every id of /etc/subuid"
+_SETUP_REMEDIES = (
+    ("cannot make a mount namespace", PRIVILEGE_REMEDY),
+    ("cannot make the sandbox's namespaces", PRIVILEGE_REMEDY),
+    ("cannot mount /proc", PROC_REMEDY),
+    ("user namespace has no such id", ONE_ID_REMEDY),
+    ("this user namespace denies setgroups", ONE_ID_REMEDY),
+)
+
+
 class Unsupported(Exception):
     """Something that this host does not let us do; `remedy` may be empty."""
 
@@ -26,6 +40,11 @@ def user_namespace_remedy() -> str:
         if read(path).strip() == bad:
             return f"ask the administrator for `{what}`, or run the builder as root"
     return "run the builder as root, or in a container that allows user namespaces"
+
+
+def setup_remedy(error: str) -> str:
+    """What to try when a sandbox could not be set up; empty where the host is not to blame, or is not known to be."""
+    return next((remedy for words, remedy in _SETUP_REMEDIES if words in error), "")
 
 
 def in_user_namespace() -> bool:

@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from contextlib import suppress
 
 from runtime import idmap
 from runtime.child import libc
@@ -19,12 +20,15 @@ from runtime.unsupported import SUBIDS_REMEDY, Unsupported, in_user_namespace, u
 
 
 def enter_user_namespace() -> None:
-    """Make this process root of a new user and mount namespace; nothing to do for root, or when in one already.
+    """Make this process root of a new user and mount namespace; in one already, of a new mount namespace if it may.
 
-    To be called at the start, while there is one thread. Raises Unsupported; the process is then as before, or
-    of no further use if the namespace turned out to be crippled.
+    Nothing to do for root of the machine. To be called at the start, while there is one thread. Raises Unsupported;
+    the process is then as before, or of no further use if the namespace turned out to be crippled.
     """
-    if os.geteuid() == 0 or in_user_namespace():
+    if in_user_namespace():
+        _leave_mounts()
+        return
+    if os.geteuid() == 0:
         return
     _one_thread()
     programs = _programs()
@@ -47,6 +51,14 @@ def enter_user_namespace() -> None:
         libc.mount("none", "/", None, libc.MS_REC | libc.MS_SLAVE)
     except OSError as error:
         raise Unsupported(f"a user namespace gives this user no rights to mount: {error.strerror}", user_namespace_remedy()) from error
+
+
+def _leave_mounts() -> None:
+    """Under `unshare -r` the mount namespace is still the host's; without one of its own the builder can do all but pasta."""
+    if len(os.listdir("/proc/self/task")) == 1:
+        with suppress(OSError):
+            libc.unshare(libc.CLONE_NEWNS)
+            libc.mount("none", "/", None, libc.MS_REC | libc.MS_SLAVE)
 
 
 def obstacle() -> Unsupported | None:

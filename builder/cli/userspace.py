@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.cli.settings import Environment, registry_settings, store_root, store_size
 from builder.engine.workshop import WorkshopSettings
+from builder.errors import LayerwrightError
 
 
 def workshop_settings(env: Environment, root: str | None, insecure: tuple[str, ...] = (), *, size: str | None = None) -> WorkshopSettings:
@@ -19,9 +20,17 @@ def workshop_settings(env: Environment, root: str | None, insecure: tuple[str, .
 
     if env.uid == 0 and not in_user_namespace():
         return WorkshopSettings(path, registry, docker_engine=engine, store_size=limit)
-    if env.uid != 0:
-        from runtime.userns import enter_user_namespace
-
-        enter_user_namespace()
+    _enter_user_namespace()
     # Root of a user namespace may not set trusted attributes, and /run is seldom its own (overlayfs.rst, "userxattr").
     return WorkshopSettings(path, registry, state_dir=f"{path}/run", xattr_prefix="user.overlay.", docker_engine=engine, store_size=limit)
+
+
+def _enter_user_namespace() -> None:
+    """Raises LayerwrightError where this user has none."""
+    from runtime.unsupported import Unsupported
+    from runtime.userns import enter_user_namespace
+
+    try:
+        enter_user_namespace()
+    except Unsupported as error:
+        raise LayerwrightError("no-user-namespace", error.reason, help=error.remedy or "`layerwright doctor` tells more") from None

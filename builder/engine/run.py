@@ -60,7 +60,8 @@ def run_image(request: RunRequest, shop: Workshop, output: Output, cancel: threa
         )
         ended = shop.sandbox().run(process, output, cancel)
     if ended.setup_error is not None:
-        raise LayerwrightError("run-setup", f"{request.reference} could not be started: {ended.setup_error}")
+        message = f"{request.reference} could not be started: {ended.setup_error}"
+        raise LayerwrightError("run-setup", message, help=ended.setup_help or None)
     return ended
 
 

@@ -274,7 +274,8 @@ def parse_ulimit(text: str) -> Ulimit:
 
 def _failure(ended: Exit, lines: tuple[str, ...]) -> LayerwrightError:
     if ended.setup_error is not None:
-        return LayerwrightError("run-not-started", f"the command could not be started: {ended.setup_error}", notes=lines)
+        message = f"the command could not be started: {ended.setup_error}"
+        return LayerwrightError("run-not-started", message, help=ended.setup_help or None, notes=lines)
     seconds = ended.usage.wall_ns / 1e9
     if ended.out_of_memory:
         return LayerwrightError(

@@ -52,7 +52,7 @@ def become(request: Request, room: Room, stdout: int, stderr: int, failed: int, 
         _pivot(room.root_fd)
         _stand_alone(request["process"], stdout, stderr, failed)
         _enter_directory(request["process"]["cwd"])
-        _drop_privileges(request["process"], seccomp)
+        _drop_privileges(request["process"], seccomp, in_user_namespace=request["in_user_namespace"])
         _run(request["process"])
     except SetupError as error:
         _report(failed, error.code, error.message)
@@ -151,7 +151,7 @@ def _lower_to(kind: int, soft: int, hard: int) -> None:
         resource.setrlimit(kind, (ceiling if soft in (resource.RLIM_INFINITY,) else min(soft, ceiling), ceiling))
 
 
-def _drop_privileges(process: ProcessData, seccomp: bytes) -> None:
+def _drop_privileges(process: ProcessData, seccomp: bytes, *, in_user_namespace: bool) -> None:
     user = process["user"]
     with suppress(OSError):  # a kernel without keyrings, or another runtime's filter: nothing to keep apart
         libc.new_session_keyring()
@@ -164,15 +164,35 @@ def _drop_privileges(process: ProcessData, seccomp: bytes) -> None:
                 libc.prctl(libc.PR_CAPBSET_DROP, number)
         if seccomp and not process["insecure"]:
             libc.install_filter(seccomp)
-    with doing(f"become user {user['uid']}:{user['gid']}"):
-        os.setgroups(user["groups"])
-        os.setresgid(user["gid"], user["gid"], user["gid"])
-        os.setresuid(user["uid"], user["uid"], user["uid"])
+    _become_user(process, in_user_namespace=in_user_namespace)
     with doing("drop capabilities"):
         libc.clear_ambient()
         effective = keep if user["uid"] == 0 else 0
         libc.capset(effective, effective, 0)
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _become_user(process: ProcessData, *, in_user_namespace: bool) -> None:
+    user = process["user"]
+    what = f"become user {user['uid']}:{user['gid']}"
+    try:
+        os.setgroups(user["groups"])
+    except OSError as error:
+        # In a user namespace that somebody made without newgidmap(1), setgroups(2) is denied to everybody: groups stay
+        # as they are, those of whoever started the build, and they only count for files of that person's.
+        if error.errno != errno.EPERM or not in_user_namespace or set(user["groups"]) - {user["gid"]}:
+            denied = "this user namespace denies setgroups" if in_user_namespace and error.errno == errno.EPERM else _unmapped(error)
+            raise SetupError(f"cannot {what} with the groups {user['groups']}: {denied}") from error
+    try:
+        os.setresgid(user["gid"], user["gid"], user["gid"])
+        os.setresuid(user["uid"], user["uid"], user["uid"])
+    except OSError as error:
+        raise SetupError(f"cannot {what}: {_unmapped(error)}") from error
+
+
+def _unmapped(error: OSError) -> str:
+    """EINVAL stands for an id without a mapping (user_namespaces(7))."""
+    return "the builder's user namespace has no such id" if error.errno == errno.EINVAL else (error.strerror or "failed").lower()
 
 
 def _last_capability() -> int:
