@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from builder.cli.settings import Environment, read_environment
 if TYPE_CHECKING:
     from builder.engine.build import BuildOutcome
     from builder.engine.request import BuildRequest
+    from builder.engine.workshop import WorkshopSettings
     from builder.history.cause import Explanation
 
 EPILOG = """\b
@@ -87,6 +89,7 @@ Examples:
 @click.option("--builder", metavar="NAME", help="Accepted for scripts; there is one builder.")
 @click.option("-D", "--debug", is_flag=True, help="Accepted for scripts.")
 @click.option("--explain", is_flag=True, help="Afterwards tell of each step whether it was a hit, and for a miss what changed.")
+@click.option("--report", metavar="FILE", help="Write an HTML page about the build: graph, timeline, misses, layers, what would help.")
 @click.option(
     "--on-fail",
     type=click.Choice(["stop", "shell"]),
@@ -131,23 +134,25 @@ def execute(options: dict[str, Any], env: Environment) -> int:
         return 0
     from builder.engine.build import run_build
 
-    told: list[Explanation] = []
-    try:
-        with ExitStack() as stack:
-            view, on_failure = stack.enter_context(open_view(options, env)), None
-            if options["on_fail"] == "shell":
-                from builder.cli.terminal import ShellOnFailure
+    with _aftermath(options, settings) as explained, ExitStack() as stack:
+        view, on_failure = stack.enter_context(open_view(options, env)), None
+        if options["on_fail"] == "shell":
+            from builder.cli.terminal import ShellOnFailure
 
-                view = gate = ShellOnFailure(view, stack)
-                on_failure = gate.failed
-            outcome = run_build(request, settings, view, explained=told.append if options["explain"] else None, on_failure=on_failure)
-    finally:
-        for explanation in told:
-            from builder.cli.explaining import print_explanation
-
-            print_explanation(explanation, err=True)
+            view = gate = ShellOnFailure(view, stack)
+            on_failure = gate.failed
+        outcome = run_build(request, settings, view, explained=explained, on_failure=on_failure)
     _report(outcome, request, options)
     return 0
+
+
+def _aftermath(options: dict[str, Any], settings: WorkshopSettings) -> AbstractContextManager[Callable[[Explanation], object] | None]:
+    """What --explain and --report want to be told, however the build ends."""
+    if not options["explain"] and not options["report"]:
+        return nullcontext()
+    from builder.cli.aftermath import aftermath
+
+    return aftermath(options["explain"], options["report"], settings)
 
 
 def _report(outcome: BuildOutcome, request: BuildRequest, options: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("builder.cli.prune", "Remove what no image and no running build needs."),
     "pull": ("builder.cli.pull", "Fetch images from their registries into the store."),
     "push": ("builder.cli.push", "Push an image of the store to its registry."),
+    "report": ("builder.cli.report", "Write a build as one HTML page."),
     "rm": ("builder.cli.rm", "Remove names of images."),
     "run": ("builder.cli.run", "Run the command of an image in a sandbox."),
     "save": ("builder.cli.save", "Write images of the store into an archive."),
@@ -63,8 +64,15 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
+EPILOG = """\b
+Examples:
+  layerwright build -t app .
+  layerwright images
+  layerwright COMMAND --help
+"""
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="layerwright", prog_name="layerwright")
 def layerwright() -> None:
     """Dockerfiles to OCI images: no daemon, no root needed."""

@@ -79,6 +79,8 @@ class Chronicle:
             ran=sum(step.outcome == "ran" for step in shown),
             cached=sum(step.outcome == "cached" for step in shown),
             steps=pack_steps(steps),
+            warnings=tuple(self.recorder.warnings),
+            exports=tuple(self.recorder.exports.values()),
         )
 
     def close(self, ended_ns: int, error: BaseException | None) -> BuildRecord | None:

@@ -87,6 +87,25 @@ class Request(msgspec.Struct, frozen=True):
     no_cache: bool = False
 
 
+class WarningRecord(msgspec.Struct, frozen=True):
+    """A warning of the build: `text` is its whole rendering, `line` of the Dockerfile, 0 where it has no place."""
+
+    code: str
+    message: str
+    text: str
+    line: int = 0
+
+
+class ExportRecord(msgspec.Struct, frozen=True):
+    """One output: what was written, when, and the lines that were shown of it."""
+
+    name: str
+    started_ns: int
+    duration_ns: int = 0
+    details: tuple[str, ...] = ()
+    error: str | None = None
+
+
 class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One build; `steps` packed, see `unpack_steps`."""
 
@@ -102,6 +121,8 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     ran: int = 0
     cached: int = 0
     steps: bytes = b""
+    warnings: tuple[WarningRecord, ...] = ()
+    exports: tuple[ExportRecord, ...] = ()
 
 
 def pack_steps(steps: tuple[StepRecord, ...]) -> bytes:

@@ -1,4 +1,4 @@
-"""Listens to a build: when each step began and ended and how, and its whole log in a file of its own.
+"""Listens to a build: when each step and output began and ended and how, warnings, and each step's whole log in a file of its own.
 
 A step's number is its place among those that began, as the plain view counts; of one that two platforms share the
 first time counts. A log that cannot be written
@@ -14,8 +14,17 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.history.record import Outcome
-from builder.progress.events import Event, StepCached, StepFinished, StepLog, StepStarted
+from builder.history.record import ExportRecord, Outcome, WarningRecord
+from builder.progress.events import (
+    Event,
+    ExportFinished,
+    ExportStarted,
+    StepCached,
+    StepFinished,
+    StepLog,
+    StepStarted,
+    Warning,
+)
 from builder.store.buildfiles import log_path
 from runtime.spec import Usage
 
@@ -42,6 +51,8 @@ class Recorder:
         self._logs: dict[str, BinaryIO | None] = {}
         self._count = 0
         self.heard: dict[str, Heard] = {}
+        self.exports: dict[str, ExportRecord] = {}
+        self.warnings: list[WarningRecord] = []
 
     def on_event(self, event: Event) -> None:
         """Takes note of what happens to steps."""
@@ -56,6 +67,14 @@ class Recorder:
                 self._write(event)
             case StepFinished() if event.vertex in self.heard:
                 self._finish(event)
+            case ExportStarted():
+                self.exports[event.id] = ExportRecord(event.name, event.time)
+            case ExportFinished() if event.id in self.exports:
+                self.exports[event.id] = msgspec.structs.replace(
+                    self.exports[event.id], duration_ns=event.duration_ns, details=event.details, error=event.error
+                )
+            case Warning():
+                self.warnings.append(WarningRecord(event.code, event.message, event.text, event.span.line if event.span else 0))
             case _:
                 pass
 
