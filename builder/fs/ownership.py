@@ -20,7 +20,7 @@ MAX_ID = (1 << 31) - 1
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who a process runs as; `home` is "/" for who has none."""
+    """Who a process runs as; `home` is that of the first account with the uid, as runc looks it up, and "/" where there is none."""
 
     uid: int
     gid: int
@@ -63,13 +63,13 @@ def lookup_user(tree: Tree, spec: str) -> Identity:
     user, _, group = spec.partition(":")
     account = _find_account(tree, user or "0")
     if not spec:
-        return Identity(0, 0, (), (account.home if account else "") or "/")
+        return Identity(0, 0, (), account.home if account else "/")
     if account is None and not _is_number(user or "0"):
         raise NotFoundError(
             "unknown-user", f"there is no user {user!r} in /etc/passwd", help="create it in an earlier RUN, or give a numeric id"
         )
     uid = account.uid if account else _checked(user or "0", "user")
-    home = (account.home if account else "") or "/"
+    home = next((found.home for found in _accounts(tree) if found.uid == uid), "/")
     if group:
         return Identity(uid, _group_id(tree, group), (), home)
     if account is None:

@@ -248,6 +248,8 @@ def _find(name: str, search: str) -> str:
     for folder in search.split(":"):
         candidate = f"{folder or '.'}/{name}"
         if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            if not candidate.startswith("/"):  # Go's exec.LookPath refuses it, and so runc
+                raise SetupError(f'exec: "{name}": it is at {candidate}, and a relative directory of $PATH is not searched', NOT_FOUND)
             return candidate
     raise SetupError(f'exec: "{name}": executable file not found in $PATH', NOT_FOUND)
 

@@ -60,7 +60,7 @@ def tree() -> Tree:
         ("4242:docker", Identity(4242, 999, (), "/")),
         (":docker", Identity(0, 999, (), "/root")),
         ("daemon", Identity(1, 1, (4,), "/usr/sbin")),
-        ("nohome", Identity(1002, 1002, (), "/")),
+        ("nohome", Identity(1002, 1002, (), "")),
         ("1234", Identity(1234, 0, (), "/")),
         ("spaced", Identity(56, 56, (), "/spaced")),
         ("2147483647", Identity(2147483647, 0, (), "/")),
@@ -69,6 +69,12 @@ def tree() -> Tree:
 )
 def test_users(tree: Tree, spec: str, wanted: Identity) -> None:
     assert lookup_user(tree, spec) == wanted
+
+
+def test_home_is_that_of_the_first_account_of_the_uid() -> None:
+    """runc knows the uid only; what it finds it takes as it is."""
+    tree = MemoryTree.of({"etc/passwd": b"app:x:1000:1000::/home:\nsame:x:1000:5::/same:\nrelative:x:6:6::rel:\n"})
+    assert [lookup_user(tree, spec).home for spec in ("app", "same", "1000", "relative", "7")] == ["/home", "/home", "/home", "rel", "/"]
 
 
 def test_root_that_is_not_named_has_no_supplementary_groups() -> None:
