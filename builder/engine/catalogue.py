@@ -7,7 +7,7 @@ import contextlib
 import msgspec
 
 from builder.errors import CorruptionError, NotFoundError
-from builder.oci.platform import Platform, host_platform
+from builder.oci.platform import Platform, host_platform, matches
 from builder.oci.reference import parse_reference
 from builder.registry.resolved import Resolved, resolve_stored
 from builder.store.store import Store
@@ -34,6 +34,15 @@ def stored_image(store: Store, reference: str, platform: Platform | None = None)
         help = f"did you mean `{near}`?" if near else "`layerwright images` lists what there is"
         raise NotFoundError("image-not-found", f"there is no image {name.familiar} in the store", help=help)
     return resolve_stored(store.blobs, name, root, platform or host_platform())
+
+
+def runnable_platform(store: Store, reference: str) -> Platform:
+    """The platform to run a name for: this machine's, unless the store has the image, and only for another one."""
+    host = host_platform()
+    with contextlib.suppress(NotFoundError, CorruptionError):
+        found = stored_image(store, reference, host).config.platform
+        return host if matches(host, found) else found
+    return host
 
 
 def list_images(store: Store) -> tuple[ImageRow, ...]:

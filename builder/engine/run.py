@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from builder.engine.bases import BaseImages
+from builder.engine.catalogue import runnable_platform
 from builder.engine.workshop import Workshop
 from builder.errors import LayerwrightError, UsageError
 from builder.frontend.state import DEFAULT_PATH
@@ -18,6 +19,7 @@ from builder.graph.plan import BaseImage
 from builder.oci.digest import chain_ids
 from builder.oci.platform import Platform, host_platform
 from builder.ops.destination import Destination, Times
+from builder.ops.emulation import require_platform
 from builder.ops.mkdir import make_directory
 from builder.snapshot.layers import LayerId
 from runtime.spec import Exit, NetworkMode, Process, User
@@ -40,7 +42,9 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 def run_image(request: RunRequest, shop: Workshop, output: Output, cancel: threading.Event, now_ns: int) -> Exit:
     """The command to its end; raises LayerwrightError where there is no such image or it names nothing to run."""
-    image = BaseImages(shop.store, shop.registry, pull=False).resolve(request.reference, request.platform or host_platform())
+    platform = request.platform or runnable_platform(shop.store, request.reference)
+    require_platform(platform, f"name another image, or one for {host_platform()} with --platform")
+    image = BaseImages(shop.store, shop.registry, pull=False).resolve(request.reference, platform)
     with shop.layers.draft(_layers(image, shop)) as draft:
         config = image.config.config
         # As `docker run` has it, root without a USER is a member of what /etc/group says; a RUN's is not.

@@ -18,8 +18,8 @@ _NATIVE = {("amd64", "386"), ("arm64", "arm")}
 """Pairs of (host, wanted) that the processor itself can usually run."""
 
 
-def require_platform(platform: Platform) -> None:
-    """Raise where a RUN of this platform cannot work here; the help names the package to install."""
+def require_platform(platform: Platform, otherwise: str = "build the stage with --platform=$BUILDPLATFORM") -> None:
+    """Raise where a RUN of this platform cannot work here; the help names the package to install, or what to do `otherwise`."""
     host = host_platform()
     if platform.os != "linux":
         raise LayerwrightError(
@@ -33,7 +33,7 @@ def require_platform(platform: Platform) -> None:
     raise LayerwrightError(
         "foreign-platform",
         f"this machine ({host}) cannot run programs for {platform}",
-        help=f"{_remedy(name)}; or build the stage with --platform=$BUILDPLATFORM",
+        help=f"{_remedy(name)}; or {otherwise}",
     )
 
 

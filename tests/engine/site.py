@@ -23,7 +23,7 @@ class Site:
     def __init__(self, directory: Path, box: Path) -> None:
         self.context = directory / "context"
         self.context.mkdir()
-        self.settings = WorkshopSettings(directory / "store", Settings(), state_dir=str(directory / "run"), xattr_prefix=XATTR_PREFIX)
+        self.settings = WorkshopSettings(directory / "store", Settings(), state_dir=str(directory / "store/run"), xattr_prefix=XATTR_PREFIX)
         self.box = box
         self.heard = Recorder()
 

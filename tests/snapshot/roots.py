@@ -34,7 +34,7 @@ def run(root: Root, script: str) -> None:
                 options += f",upperdir={root.upper},workdir={root.work}"
             if XATTR_PREFIX == "user.overlay.":
                 options += ",userxattr"
-            point = f"{root.work or '/tmp'}-mount"
+            point = f"{root.work or f'/tmp/layerwright-{os.getpid()}'}-mount"
             os.makedirs(point, exist_ok=True)
             try:
                 subprocess.run(["unshare", "-m", "sh", "-euc", SCRIPT_OVERLAY, "sh", options, point, script], check=True)
