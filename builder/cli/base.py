@@ -6,8 +6,14 @@ import click
 
 from builder.cli.settings import read_environment, source_date_epoch
 
+EPILOG = """\b
+Examples:
+  layerwright base
+  layerwright base --name local/tools --tools
+"""
 
-@click.command()
+
+@click.command(epilog=EPILOG)
 @click.option("--name", default="layerwright/base", show_default=True, metavar="NAME", help="What the image is called in the store.")
 @click.option("--tools", is_flag=True, help="Take the machine's shell and tools even where there is a busybox.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only.")

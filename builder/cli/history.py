@@ -7,8 +7,14 @@ import click
 from builder.cli.settings import read_environment
 from builder.cli.table import print_table
 
+EPILOG = """\b
+Examples:
+  layerwright history app:1
+  layerwright history --no-trunc app:1
+"""
 
-@click.command()
+
+@click.command(epilog=EPILOG)
 @click.argument("image")
 @click.option("--platform", metavar="OS/ARCH", help="The image of an index to look at (this machine's).")
 @click.option("--no-trunc", is_flag=True, help="Print commands whole.")

@@ -7,8 +7,14 @@ import click
 from builder.cli.settings import read_environment
 from builder.cli.table import print_table
 
+EPILOG = """\b
+Examples:
+  layerwright images
+  layerwright images --digests
+"""
 
-@click.command()
+
+@click.command(epilog=EPILOG)
 @click.option("-q", "--quiet", is_flag=True, help="Print the ids only.")
 @click.option("--digests", is_flag=True, help="Print the digests of manifests too.")
 @click.option("--root", metavar="DIR", help="The store.")

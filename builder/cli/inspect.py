@@ -8,8 +8,14 @@ import click
 
 from builder.cli.settings import read_environment
 
+EPILOG = """\b
+Examples:
+  layerwright inspect app:1
+  layerwright inspect --config app:1
+"""
 
-@click.command()
+
+@click.command(epilog=EPILOG)
 @click.argument("image")
 @click.option("--platform", metavar="OS/ARCH", help="The image of an index to look at (this machine's).")
 @click.option("--raw", is_flag=True, help="Print the manifest or index, byte for byte.")

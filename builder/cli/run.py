@@ -12,8 +12,14 @@ import click
 from builder.cli.settings import read_environment
 from builder.errors import UsageError
 
+EPILOG = """\b
+Examples:
+  layerwright run app:1
+  layerwright run --env DEBUG=1 --workdir /tmp app:1 sh -c 'echo $DEBUG; pwd'
+"""
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+
+@click.command(epilog=EPILOG, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("image")
 @click.argument("args", nargs=-1, metavar="[ARG]...", type=click.UNPROCESSED)
 @click.option("--entrypoint", metavar="PROGRAM", help="Run this in place of the image's entrypoint.")

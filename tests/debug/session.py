@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tests.peers.users import OrdinaryUser
 
@@ -16,20 +17,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 60.0
 
 
-class Session:
-    """`build` or `layerwright` (`module` is that of its main) as somebody at a terminal has it."""
+class Terminal:
+    """A command as somebody at a terminal has it; a context manager that ends it."""
 
-    def __init__(self, module: str, *args: str, env: dict[str, str], user: OrdinaryUser | None = None) -> None:
+    def __init__(self, command: list[str], *, env: dict[str, str], cwd: str | Path = "/", user: OrdinaryUser | None = None) -> None:
         self._keyboard, tty = os.openpty()
-        python, path = (sys.executable, str(REPOSITORY)) if user is None else user.interpreter
-        command = [python, "-c", f"from {module} import main; main()", *args]
         if user is not None:
             os.fchown(tty, user.uid, user.gid)
             command = ["setpriv", "--reuid", str(user.uid), "--regid", str(user.gid), "--init-groups", "--", *command]
-        self._process = subprocess.Popen(
-            command, stdin=tty, stdout=tty, stderr=tty, start_new_session=True, cwd="/",
-            env={"TERM": "dumb", "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONPATH": path, **env},
-        )  # fmt: skip
+        self._process = subprocess.Popen(command, stdin=tty, stdout=tty, stderr=tty, start_new_session=True, cwd=cwd, env=env)
         os.close(tty)
         self.screen = ""
 
@@ -66,10 +62,20 @@ class Session:
         self.screen += data.decode(errors="replace")
         return bool(data)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.kill()
         self._process.wait()
         os.close(self._keyboard)
+
+
+class Session(Terminal):
+    """`build` or `layerwright` (`module` is that of its main)."""
+
+    def __init__(self, module: str, *args: str, env: dict[str, str], user: OrdinaryUser | None = None) -> None:
+        python, path = (sys.executable, str(REPOSITORY)) if user is None else user.interpreter
+        command = [python, "-c", f"from {module} import main; main()", *args]
+        basic = {"TERM": "dumb", "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONPATH": path}
+        super().__init__(command, env={**basic, **env}, user=user)
