@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 216, 42
 GAP_X, GAP_Y = 36, 20
 TOP, EDGE = 34, 12
 LETTERS = 25
+SMALL_LETTERS = 33
 
 _STATES = {"cached": "hit", "ran": "ran", "failed": "failed", "cancelled": "off", "waiting": "off", "not-needed": "off"}
 
@@ -82,7 +83,8 @@ def _labels(box: Box, steps: Sequence[StepFacts]) -> tuple[str, str]:
     if first.record.kind == "base":
         return (first.record.base.reference if first.record.base is not None else first.record.name), "base"
     told = [words.outcome(first), words.took(first), words.size(first.size) if first.size else "", "context" if first.reads_context else ""]
-    return words.name(first), " · ".join(word for word in told if word)
+    shown = " · ".join(word for word in told if word)
+    return words.name(first), shown if len(shown) <= SMALL_LETTERS else " · ".join(word for word in told[:3] if word)
 
 
 def _edges(layout: Layout, steps: Sequence[StepFacts]) -> tuple[list[str], list[str]]:

@@ -41,7 +41,7 @@ MANAGERS = (
     _manager("uv", rf"uv{_OPTIONS}(?:sync|pip)", ("~/.cache/uv",), ("pyproject.toml", "uv.lock")),
     _manager("poetry", rf"poetry{_OPTIONS}install", ("~/.cache/pypoetry",), ("pyproject.toml", "poetry.lock")),
     _manager("npm", rf"npm{_OPTIONS}(?:ci|install|i)", ("~/.npm",), ("package.json", "package-lock.json")),
-    _manager("yarn", r"yarn(?:\s+install)?", ("/usr/local/share/.cache/yarn",), ("package.json", "yarn.lock")),
+    _manager("yarn", r"yarn(?:\s+install|\s+-\S+|(?=\s*(?:$|[;&|)])))", ("/usr/local/share/.cache/yarn",), ("package.json", "yarn.lock")),
     _manager("pnpm", rf"pnpm{_OPTIONS}(?:install|i|fetch)", ("~/.local/share/pnpm/store",), ("package.json", "pnpm-lock.yaml")),
     _manager("go", r"go\s+(?:build|install|test|get|generate|mod\s+download)", ("~/.cache/go-build", "/go/pkg/mod"), ("go.mod", "go.sum")),
     _manager(
@@ -52,8 +52,8 @@ MANAGERS = (
     ),
     _manager("bundler", rf"bundle{_OPTIONS}install", ("/usr/local/bundle/cache",), ("Gemfile", "Gemfile.lock")),
     _manager("composer", rf"composer{_OPTIONS}install", ("~/.composer/cache",), ("composer.json", "composer.lock")),
-    _manager("maven", r"mvnw?\s", ("~/.m2",), ("pom.xml",)),
-    _manager("gradle", r"(?:\./)?gradlew?\s", ("~/.gradle",), ("build.gradle", "settings.gradle")),
+    _manager("maven", r"(?:\./)?mvnw?", ("~/.m2",), ("pom.xml",)),
+    _manager("gradle", r"(?:\./)?gradlew?", ("~/.gradle",), ("build.gradle", "settings.gradle")),
 )
 
 

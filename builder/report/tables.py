@@ -151,8 +151,8 @@ def _meter(value: int, most: int) -> Html:
     """A bar under a number: the eye compares lengths; the number says it to everybody."""
     if not value or not most:
         return Html("")
-    bars = tag("rect", {"width": "100%", "height": 4}), tag("rect", {"width": f"{100 * value / most:.1f}%", "height": 4})
-    return tag("svg", {"class": "meter", "aria-hidden": "true", "height": 4}, *bars)
+    bar = tag("rect", {"width": f"{100 * value / most:.1f}%", "height": 4})
+    return tag("svg", {"class": "meter", "aria-hidden": "true", "height": 4}, bar)
 
 
 def critical_list(facts: Facts) -> Html:

@@ -9,6 +9,8 @@ from builder.report.schedule import Span, lanes
 
 LANE, GAP = 30, 6
 AXIS = 26
+NARROW = 1.5
+"""Percent of the width: what is narrower is a mark without a name."""
 
 _STEPS = (1, 2, 5)
 
@@ -56,16 +58,21 @@ def _percent(value: int, total: int) -> str:
 
 
 def _bar(facts: Facts, span: Span, lane: int, total: int) -> Html:
-    """A nested picture of its own, which cuts its text where it ends."""
+    """A nested picture of its own, which cuts its text where it ends; a plain mark where there is no room for text."""
     kind, name = _named(facts, span.key)
     y = lane * (LANE + GAP)
-    width = max(100 * (span.end - span.start) / total, 0.15)
+    share = 100 * (span.end - span.start) / total
+    if share < NARROW:
+        return tag(
+            "rect",
+            {"class": f"bar mark {kind}", "x": _percent(span.start, total), "y": y, "width": f"{max(share, 0.1):.3f}%", "height": LANE},
+        )
     return tag(
         "svg",
-        {"x": _percent(span.start, total), "y": y, "width": f"{width:.3f}%", "height": LANE, "class": f"bar {kind}"},
+        {"x": _percent(span.start, total), "y": y, "width": f"{share:.3f}%", "height": LANE, "class": f"bar {kind}"},
         tag("rect", {"width": "100%", "height": LANE}),
         tag("rect", {"class": "mark", "width": 3, "height": LANE}),
-        tag("text", {"x": 9, "y": 19}, text(f"{name} · {words.seconds(span.end - span.start)}")) if width > 2 else Html(""),
+        tag("text", {"x": 9, "y": 19}, text(f"{name} · {words.seconds(span.end - span.start)}")),
     )
 
 
