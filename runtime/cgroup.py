@@ -26,6 +26,10 @@ _REMOVE_SECONDS = 2.0
 _numbers = itertools.count()
 
 
+class NoGroup(Unsupported):
+    """No control group can be had, whatever the limits are."""
+
+
 class Setting(msgspec.Struct, frozen=True):
     """One line written to one file of a controller's directory."""
 
@@ -93,8 +97,11 @@ def limited(resources: Resources) -> bool:
 
 
 def open_cgroup(resources: Resources) -> Cgroup:
-    """A new group with these limits; raises Unsupported."""
-    layout, parent = read_layout(), resources.cgroup_parent
+    """A new group with these limits; raises Unsupported, NoGroup where it is not for a limit's value."""
+    try:
+        layout, parent = read_layout(), resources.cgroup_parent
+    except Unsupported as error:
+        raise NoGroup(error.reason, error.remedy) from error
     old, new = old_settings(resources), new_settings(resources)
     name = f"{os.getpid()}-{next(_numbers)}"
     group = Cgroup()
@@ -103,7 +110,7 @@ def open_cgroup(resources: Resources) -> Cgroup:
         for controller in dict.fromkeys(setting.controller for setting in (*old, *new)) or ("memory",):
             hierarchy = layout.find(controller)
             if hierarchy is None:
-                raise Unsupported(f"the cgroup controller {controller} is not there, so what it limits cannot be", REMEDY)
+                raise NoGroup(f"the cgroup controller {controller} is not there, so what it limits cannot be", REMEDY)
             wanted = [setting for setting in (old if hierarchy.version == 1 else new) if setting.controller == controller]
             for setting in wanted or (Setting(controller, "", ""),):
                 group.add(setting, hierarchy, parent, name)
@@ -183,7 +190,7 @@ def _make(hierarchy: Hierarchy, controller: str, parent: str | None, name: str) 
         os.makedirs(directory, exist_ok=True)
         _inherit(hierarchy.version, directory, controller)
     except OSError as error:
-        raise Unsupported(f"cannot make a cgroup for the step: {error.strerror} ({error.filename})", REMEDY) from error
+        raise NoGroup(f"cannot make a cgroup for the step: {error.strerror} ({error.filename})", REMEDY) from error
     return directory
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from runtime import cgroup, idmap, pasta, seccomp
+from runtime import cgroup, idmap, pasta, rlimits, seccomp
 from runtime.devicegroup import open_device_group
 from runtime.spec import Resources
 from runtime.unsupported import ONE_ID_REMEDY, PRIVILEGE_REMEDY, PROC_REMEDY, Unsupported, in_user_namespace, read
@@ -24,6 +24,7 @@ __all__ = ["Capability", "HostReport", "Unsupported", "in_user_namespace", "prob
 Mode = Literal["root", "userns", "none"]
 _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
 _KERNEL = (5, 12)
+_ASKED = Resources(memory=1 << 30, pids=1000)
 _MOUNTS = {
     "mount-namespace": ("the builder may not make mount namespaces", PRIVILEGE_REMEDY),
     "mount-calls": ("the kernel lacks open_tree, move_mount and mount_setattr, or a filter refuses them", "use Linux 5.12 or newer"),
@@ -139,7 +140,8 @@ def _limits() -> Capability:
     try:
         cgroup.open_cgroup(Resources(memory=1 << 30, pids=1000, cpu_shares=1024)).close()
     except Unsupported as problem:
-        return _told("limits", problem)
+        left = "; --memory and --pids-limit are kept by limits on each process and user" if rlimits.instead(_ASKED) is not None else ""
+        return Capability("limits", False, f"{problem.reason}{left}", problem.remedy)
     return Capability("limits", True)
 
 

@@ -20,8 +20,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from runtime import etcfiles, network, pasta
-from runtime.cgroup import Cgroup, limited, open_cgroup
+from runtime import etcfiles, network, pasta, rlimits
+from runtime.cgroup import Cgroup, NoGroup, limited, open_cgroup
 from runtime.child import libc, wire
 from runtime.devicegroup import DeviceGroup, open_device_group
 from runtime.launcher import Launcher
@@ -32,6 +32,7 @@ from runtime.unsupported import Unsupported, in_user_namespace, read, setup_reme
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
+SHARED_NETWORK = "steps share the host's network: there is no pasta, or /dev/net/tun is closed to this user (`layerwright doctor` tells)"
 _CANCEL_INTERVAL_MS = 40
 _CHUNK = 1 << 16
 
@@ -104,12 +105,15 @@ class NamespaceSandbox:
             try:
                 launcher = self._started()
                 lease = self._lease(process, stack)
-                cgroup = self._cgroup(process, stack)
+                process, cgroup, notes = self._limited(process, stack)
             except Unsupported as error:
                 return Exit(125, setup_error=error.reason, setup_help=error.remedy)
             run = _Run(launcher, self._request(process, lease, cgroup), lease, output, terminal if process.terminal else None)
             stack.callback(run.close)
-            return _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
+            if process.network == "default" and lease is None:
+                notes = (*notes, SHARED_NETWORK)
+            ended = _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
+            return msgspec.structs.replace(ended, notes=notes)
 
     def close(self) -> None:
         with self._lock:
@@ -146,12 +150,21 @@ class NamespaceSandbox:
             self._networks.spoil(lease)
         return lease
 
-    def _cgroup(self, process: Process, stack: ExitStack) -> Cgroup | None:
+    def _limited(self, process: Process, stack: ExitStack) -> tuple[Process, Cgroup | None, tuple[str, ...]]:
+        """The group with the step's limits; else the process with what comes nearest, and a word on it."""
         if not limited(process.resources):
-            return None
-        cgroup = open_cgroup(process.resources)
+            return process, None, ()
+        try:
+            cgroup = open_cgroup(process.resources)
+        except NoGroup:
+            found = rlimits.instead(process.resources)
+            if found is None:
+                raise
+            given = {limit.name for limit in process.ulimits}
+            more = tuple(limit for limit in found if limit.name not in given)
+            return msgspec.structs.replace(process, ulimits=(*more, *process.ulimits)), None, (rlimits.NOTE,)
         stack.callback(cgroup.close)
-        return cgroup
+        return process, cgroup, ()
 
     def _request(self, process: Process, lease: Lease | None, cgroup: Cgroup | None) -> dict[str, Any]:
         resolv_conf, gateway = _read_resolv_conf(), lease.gateway if lease else None

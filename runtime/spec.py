@@ -152,7 +152,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Exit(msgspec.Struct, frozen=True):
     """How a step ended: `code` (None if by `signal`), whether memory ran out, and what it used.
 
-    `setup_error` is set when the process never started: one sentence, the cause; `setup_help` may say what to try.
+    `setup_error` is set when the process never started: one sentence, the cause; `setup_help` may say what to try. `notes`
+    are sentences on what is weaker on this host than was asked for.
     """
 
     code: int | None
@@ -161,6 +162,7 @@ class Exit(msgspec.Struct, frozen=True):
     setup_error: str | None = None
     setup_help: str = ""
     usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

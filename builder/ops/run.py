@@ -83,6 +83,7 @@ class RunSteps:
         self._times = times
         self._on_failure = on_failure
         self._fill_mount = fill_mount
+        self._noted: set[str] = set()
 
     def run(self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, note: str) -> Outcome:
         """The step, whole; raises LayerwrightError `run-failed` with the last lines of output."""
@@ -96,6 +97,10 @@ class RunSteps:
                 control.output(stream, data)
 
             ended = self._sandbox().run(process, output, control.cancel)
+            for text in ended.notes:
+                if text not in self._noted:  # once a build
+                    self._noted.add(text)
+                    control.note(text)
             if control.cancel.is_set() and not ended.ok:
                 raise BuildCancelled()
             if not ended.ok:

@@ -20,7 +20,7 @@ from builder.errors import BuildCancelled, LayerwrightError
 from builder.graph.operations import ContextSource, Merge
 from builder.graph.vertex import Graph, Label, Vertex, VertexID
 from builder.ops.protocol import OpRunner, RootInput, StepControl, StepInput, TreeInput
-from builder.progress.events import BuildStarted, Listener, StepCached, StepFinished, StepLog, StepStarted, Warning
+from builder.progress.events import BuildStarted, Listener, Note, StepCached, StepFinished, StepLog, StepStarted, Warning
 from builder.snapshot.layers import LayerId
 from builder.solver.pins import SOURCES, static_keys
 from builder.solver.probe import Probe, merged, probe
@@ -231,7 +231,10 @@ class Solver:
         def left(layer: LayerId) -> None:
             self._left[vertex.id] = layer
 
-        return StepControl(output, warn, self._cancel, left)
+        def note(text: str) -> None:
+            self._listener.on_event(Note(time=self._clock.now_ns(), message=text))
+
+        return StepControl(output, warn, self._cancel, left, note)
 
     def _root(self, name: VertexID) -> RootResult:
         result = self._results[name]

@@ -16,8 +16,27 @@ enter_user_namespace()
 
 from runtime import pasta  # noqa: E402 - the namespace comes before anything that could start a thread
 from runtime.host import probe  # noqa: E402
-from runtime.sandbox import open_sandbox  # noqa: E402
-from runtime.spec import Overlay, Process, TmpfsMount, User  # noqa: E402
+from runtime.sandbox import Sandbox, open_sandbox  # noqa: E402
+from runtime.spec import Overlay, Process, Resources, TmpfsMount, User  # noqa: E402
+
+
+def limited(sandbox: Sandbox, base: str, place: Path) -> dict[str, object]:
+    """Steps with limits; what they wrote, how they ended, and the words on it."""
+    found: dict[str, object] = {}
+    for name, script, resources in (
+        ("memory", "x=aaaaaaaa; while :; do x=$x$x; done", Resources(memory=32 << 20)),
+        ("enough", "echo fine", Resources(memory=256 << 20, pids=100)),
+        ("pids", "f() { f | f & }; f; sleep 1; echo survived", Resources(pids=20)),
+        ("processors", "true", Resources(cpu_quota=50000)),
+    ):
+        written: list[bytes] = []
+        process = Process(
+            argv=("/bin/sh", "-c", script), env=(("PATH", "/bin"),), network="none", resources=resources,
+            root=Overlay((base,), str(place / "upper"), str(place / "work")),
+        )  # fmt: skip
+        ended = sandbox.run(process, lambda _stream, data: written.append(data), threading.Event())  # noqa: B023
+        found[f"limited {name}"] = [ended.ok, ended.notes, ended.setup_error, b"".join(written).decode(errors="replace")[-500:]]
+    return found
 
 
 def main(base: str) -> None:
@@ -58,6 +77,7 @@ def main(base: str) -> None:
         found["masked"] = run(
             "cat /proc/keys /proc/kcore 2>/dev/null | wc -c; echo 1 > /proc/sys/kernel/printk 2>/dev/null || echo refused"
         )
+        found.update(limited(sandbox, base, place))
     found["upper"] = sorted(str(path.relative_to(place / "upper")) for path in (place / "upper").rglob("*"))
     whiteout = os.lstat(place / "upper/bin/yes")
     found["whiteout"] = [os.major(whiteout.st_rdev), os.minor(whiteout.st_rdev)]

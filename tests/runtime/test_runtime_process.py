@@ -16,6 +16,7 @@ import pytest
 
 from runtime.sandbox import NamespaceSandbox, Sandbox
 from runtime.spec import Directory, Exit, Overlay, Process, TmpfsMount, Ulimit, User
+from tests.privileges import needs_root
 from tests.runtime.box import PATH, Box
 
 DEFAULT_CAPS = "00000000a80425fb"
@@ -163,6 +164,7 @@ def test_signals_are_as_a_program_expects_them(box: Box) -> None:
     assert (status["SigIgn"], status["SigBlk"]) == (NONE, NONE)
 
 
+@needs_root
 @pytest.mark.parametrize("ignored", [signal.SIGHUP, 32], ids=["nohup", "the C library's own"])
 def test_signals_the_builder_was_started_without_are_there_for_the_program(ignored: int, busybox_root: Path, tmp_path: Path) -> None:
     libc = ctypes.CDLL(None)

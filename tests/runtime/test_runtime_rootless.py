@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from runtime import idmap
+from runtime import idmap, rlimits
 from runtime.idmap import Range
+from runtime.spec import Resources, Ulimit
 from tests.peers.service import Unavailable
 from tests.peers.users import OrdinaryUser
 
@@ -69,6 +70,32 @@ def test_networks(found: dict[str, Any]) -> None:
 def test_no_stub_is_left(found: dict[str, Any]) -> None:
     assert found["leaked"] == "ls: /gone: No such file or directory\n"
     assert "gone" not in found["upper"]
+
+
+def test_limits_without_a_group_are_kept_by_process_and_user(found: dict[str, Any]) -> None:
+    """Unless this host gives an ordinary user control groups: then they are kept as such, and no word is needed."""
+    for name in ("memory", "enough", "pids"):
+        assert found[f"limited {name}"][1] in ([], [rlimits.NOTE]), name
+    assert found["limited memory"][0] is False
+    assert found["limited enough"][::3] == [True, "fine\n"]
+    assert found["limited pids"][2] is None
+    if found["limited pids"][1]:
+        assert "can't fork" in found["limited pids"][3]
+
+
+def test_what_has_no_such_limit_is_refused(found: dict[str, Any]) -> None:
+    ok, notes, error, _said = found["limited processors"]
+    assert notes == []
+    assert ok or error.startswith("cannot make a cgroup for the step")
+
+
+def test_which_limits_can_be_had_of_setrlimit() -> None:
+    assert rlimits.instead(Resources(memory=5)) == (Ulimit("data", 5, 5),)
+    assert rlimits.instead(Resources(memory=5, memory_swap=-1)) == (Ulimit("data", 5, 5),)
+    assert rlimits.instead(Resources(cpu_shares=5, memory=5)) is None
+    assert rlimits.instead(Resources(cgroup_parent="x")) is None
+    found = rlimits.instead(Resources(pids=5))
+    assert found is None or 5 < found[0].hard < 5000
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from builder.oci.manifest import Descriptor
 from builder.oci.media import OCI_LAYER_GZIP
 from builder.snapshot.layers import LayerId, Layers
 from builder.store.store import Store
-from tests.privileges import XATTR_PREFIX
+from tests.privileges import XATTR_PREFIX, root_only
 
 
 def packed(*files: tuple[str, bytes]) -> tuple[bytes, bytes]:
@@ -64,6 +64,7 @@ def sends(*pieces: bytes, then: Callable[[Store, Digest], object] = lambda store
 
 @pytest.fixture
 def store(store_root: Path) -> Iterator[Store]:
+    root_only()
     with Store.open(store_root) as opened:
         yield opened
 
