@@ -172,14 +172,18 @@ class Layers:
     # Root filesystems
 
     def directories(self, ids: Sequence[LayerId]) -> tuple[str, ...]:
-        """Absolute overlay-format directories, topmost first; fetches and unpacks what is missing, merges deep stacks."""
+        """Absolute overlay-format directories, topmost first; fetches and unpacks what is missing, merges deep stacks.
+
+        A layer that stands in the stack twice, as two like COPY --link make it, is there once: overlayfs refuses one
+        directory twice (ELOOP), and whatever the lower one could show the upper one shows over it.
+        """
         stack = tuple(layer for layer in ids if layer != EMPTY)
         if not self.hold(stack):
             missing = next(layer for layer in stack if self._table.get(layer) is None)
             self.record(missing)
         with guard_space(self._store.root):
             paths = self._unpacker.directories(stack)
-            return tuple(reversed(self._flattener.flatten(stack, paths)))
+            return tuple(dict.fromkeys(reversed(self._flattener.flatten(stack, paths))))
 
     def tree(self, ids: Sequence[LayerId]) -> StackTree:
         """The merged view, without a mount."""

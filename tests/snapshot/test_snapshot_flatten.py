@@ -71,6 +71,33 @@ def test_a_merged_block_shows_the_same(tmp_path: Path, seed: int) -> None:
     assert whole == {}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_layer_twice_shows_what_it_shows_once(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    paths = [str(tmp_path / f"layer{number}") for number in range(4)]
+    for path in paths:
+        random_layer(Path(path), dice)
+    stack = dice.choices(paths, k=7)
+    once = shows(StackTree(list(dict.fromkeys(stack)), XATTR_PREFIX, frozen=True))
+    assert shows(StackTree(stack, XATTR_PREFIX, frozen=True)) == once
+
+
+@needs_overlay
+def test_a_layer_may_stand_in_a_stack_twice(store: Store) -> None:
+    """overlayfs refuses one directory as two lower layers; like COPY --link steps make one layer."""
+    with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
+        with layers.draft(()) as draft:
+            Path(draft.upper, "x").write_text("x")
+            layer = draft.commit()
+        with layers.draft((layer,)) as draft:
+            os.mknod(f"{draft.upper}/x", stat.S_IFCHR, 0)
+            without = draft.commit()
+        stack = (layer, without, layer)
+        with layers.draft(stack) as draft:
+            run(draft.root(), "cat x > y")
+            assert shows(layers.tree((*stack, draft.commit())))["y"][2] == b"x"
+
+
 @needs_overlay
 @pytest.mark.parametrize("seed", range(6))
 def test_the_kernel_sees_the_merged_block_as_the_layers(store: Store, seed: int) -> None:
