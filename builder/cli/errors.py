@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -22,10 +23,10 @@ def run_guarded(command: Callable[[], int | None]) -> int:
     try:
         return command() or 0
     except LayerwrightError as error:
-        print(describe(error), file=sys.stderr)
+        print(_fitted(describe(error)), file=sys.stderr)
         return error.exit_code
     except DockerfileError as error:
-        print(_cleaned(render(error.diagnostic, error.source)), file=sys.stderr)
+        print(_fitted(_cleaned(render(error.diagnostic, error.source))), file=sys.stderr)
         return 1
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -62,6 +63,14 @@ def describe(error: LayerwrightError) -> str:
     if not error.notes:
         return text
     return "\n".join([*(f"  {_defused(clean(line))}" for line in error.notes), text])
+
+
+def _fitted(text: str) -> str:
+    if not sys.stderr.isatty():
+        return text
+    from builder.progress.snippet import fitted
+
+    return fitted(text, shutil.get_terminal_size().columns)
 
 
 def _cleaned(text: str) -> str:

@@ -12,6 +12,8 @@ import re
 MAX_LINE = 64 << 10
 """Characters of an unfinished line that are held back; what is longer comes out in pieces."""
 
+_SHOWN = 1000
+
 # ECMA-48: CSI sequences, strings (OSC, DCS, SOS, PM, APC) up to ST or BEL, and two- or three-byte escapes.
 _SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -50,6 +52,10 @@ class Lines:
             whole.append(self._pending[:MAX_LINE])
             self._pending = self._pending[MAX_LINE:]
         return [clean(_overwritten(line)) for line in whole]
+
+    def unfinished(self) -> str:
+        """The beginning of the line that no newline has ended yet, for showing."""
+        return clean(_overwritten(self._pending[-_SHOWN:]))[:_SHOWN]
 
     def flush(self) -> list[str]:
         """The last line if no newline ended it."""
