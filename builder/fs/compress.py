@@ -1,10 +1,8 @@
-"""Compression of layers, and decompression of whatever comes, by its magic bytes.
+"""Compression of layers on all cores, and decompression of whatever comes, by its magic bytes.
 
-Compressed bytes depend on nothing but the plain bytes, the compression, the level and the library: input is cut
-into pieces of CHUNK, for isal's output follows from how its input was cut, and each stream is the work of one
-thread. gzip levels: 1 and 2 (the default) are isal's, 0 (stored) and 3 to 9 zlib's, because isal's level 3 gave
-different bytes on different processors. The gzip header has no name and no time. zstd levels are 1 to 22 (3),
-with 0 for the default, as the zstd command has it.
+Compressed bytes depend on nothing but the plain bytes, the compression, the level and the library: not on how many
+threads made them, nor on the pieces that the input came in. gzip levels: 1 and 2 (the default) are isal's, 0 (stored)
+and 3 to 9 zlib's (builder.fs.gzipwrite). zstd levels are 1 to 22 (3), with 0 for the default, as the zstd command has it.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ import zstandard
 from isal import isal_zlib
 
 from builder.errors import CorruptionError, UsageError
+from builder.fs.gzipwrite import GzipWriter, threads
+from builder.fs.lanes import Lane
 from builder.fs.limits import DEFAULT, Limits
 from builder.fs.zstdframes import FrameWatch
 from builder.oci.media import Compression
@@ -26,21 +26,25 @@ from builder.oci.media import Compression
 CHUNK = 1 << 20
 GZIP_LEVEL = 2
 ZSTD_LEVEL = 3
+_ZSTD_JOB = 1 << 21
+_ZSTD_LARGE_JOB = 1 << 23
 _READ = 1 << 18
 # isal's C module defines its error without a stub that says it is a class.
 _ISAL_ERROR: Any = isal_zlib.error
 _BROKEN = (zlib.error, _ISAL_ERROR, OSError, lzma.LZMAError, EOFError, ValueError)
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 class Compressor(Protocol):
     """What `compress` gives: bytes in, compressed bytes to the sink."""
 
     def write(self, data: bytes) -> None:
-        """Takes plain bytes."""
+        """Takes plain bytes; raises what compressing or the sink raised for earlier ones."""
 
     def close(self) -> None:
         """Writes what is left and the end of the stream; does not close the sink."""
+
+    def stop(self) -> None:
+        """Ends the threads of a stream that is given up; nothing after `close`. Raises nothing."""
 
 
 class Readable(Protocol):
@@ -58,84 +62,47 @@ def check_level(compression: Compression, level: int | None) -> None:
 
 
 def compress(compression: Compression, level: int | None, sink: Callable[[bytes], object]) -> Compressor:
-    """A compressor that hands its output to `sink`; raises UsageError for an impossible level."""
+    """A compressor that hands its output to `sink`, in order, from another thread; raises UsageError for an impossible level."""
     check_level(compression, level)
     if compression == "gzip":
-        return _Chunked(_Gzip(GZIP_LEVEL if level is None else level, sink))
+        return GzipWriter(GZIP_LEVEL if level is None else level, sink)
     if compression == "zstd":
-        return _Chunked(_Zstd(level or ZSTD_LEVEL, sink))
+        return _Zstd(level or ZSTD_LEVEL, sink)
     return _Plain(sink)
 
 
 class _Plain:
     def __init__(self, sink: Callable[[bytes], object]) -> None:
-        self._sink = sink
-
-    def write(self, data: bytes) -> None:
-        self._sink(data)
-
-    def close(self) -> None:
-        pass
-
-
-class _Chunked:
-    """Cuts the input into pieces of CHUNK, whatever pieces it comes in."""
-
-    def __init__(self, inner: Compressor) -> None:
-        self._inner = inner
-        self._held = bytearray()
-
-    def write(self, data: bytes) -> None:
-        if not self._held and len(data) == CHUNK:
-            self._inner.write(data)
-            return
-        self._held += data
-        at = 0
-        while len(self._held) - at >= CHUNK:
-            self._inner.write(bytes(self._held[at : at + CHUNK]))
-            at += CHUNK
-        del self._held[:at]
-
-    def close(self) -> None:
-        if self._held:
-            self._inner.write(bytes(self._held))
-            self._held.clear()
-        self._inner.close()
-
-
-class _Gzip:
-    def __init__(self, level: int, sink: Callable[[bytes], object]) -> None:
-        self._sink = sink
-        library: Any = isal_zlib if level in (1, 2) else zlib
-        self._deflate = library.compressobj(level, zlib.DEFLATED, -15)
-        self._crc = 0
-        self._size = 0
-        sink(_GZIP_HEADER)
-
-    def write(self, data: bytes) -> None:
-        self._crc = isal_zlib.crc32(data, self._crc)
-        self._size += len(data)
-        out = self._deflate.compress(data)
-        if out:
-            self._sink(out)
-
-    def close(self) -> None:
-        tail = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
-        self._sink(self._deflate.flush() + tail)
+        self._lane = Lane(sink)
+        self.write = self._lane.put
+        self.close = self._lane.close
+        self.stop = self._lane.stop
 
 
 class _Zstd:
-    def __init__(self, level: int, sink: Callable[[bytes], object]) -> None:
-        self._sink = sink
-        # threads=0: one frame by one thread; zstd's own threads would give other bytes than none.
-        self._stream = zstandard.ZstdCompressor(level=level, threads=0, write_checksum=True).compressobj()
+    """One frame, by zstd's own threads.
 
-    def write(self, data: bytes) -> None:
+    They cut the input into jobs by size alone, so one of them gives the same bytes as many (but other ones than
+    none, which is what threads=0 means). Measured with jobs of 2 MiB beside a single thread's stream: 0.4 % smaller.
+    """
+
+    def __init__(self, level: int, sink: Callable[[bytes], object]) -> None:
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level, threads=threads(), job_size=_ZSTD_JOB if level < 10 else _ZSTD_LARGE_JOB, write_checksum=True
+        )
+        self._sink = sink
+        self._stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        self._lane = Lane(self._compress, 2)
+        self.write = self._lane.put
+        self.stop = self._lane.stop
+
+    def _compress(self, data: bytes) -> None:
         out = self._stream.compress(data)
         if out:
             self._sink(out)
 
     def close(self) -> None:
+        self._lane.close()
         self._sink(self._stream.flush())
 
 

@@ -1,7 +1,7 @@
 """Makes a layer blob of entries in one pass: tar, DiffID, compression and digest.
 
-The caller's thread reads the files; the DiffID and the compression have a thread each. The bytes are the same
-whatever the number of threads and processors.
+The caller's thread reads the files; the DiffID has a thread, compression all cores, the blob's digest and writing
+one more. The bytes are the same whatever the number of threads and processors.
 """
 
 from __future__ import annotations
@@ -54,28 +54,27 @@ class _Pipeline:
         self._compressor = compress(compression, level, self._output.write)
         self._plain = hashlib.sha256()
         self._plain_size = 0
-        self._lanes = [Lane(self._compressor.write)]
         # Uncompressed, the plain digest is the blob's, and is taken once.
-        self._same = compression == "none"
-        if not self._same:
-            self._lanes.append(Lane(self._plain.update))
+        self._hashing = None if compression == "none" else Lane(self._plain.update)
 
     def write(self, chunk: bytes) -> None:
         self._plain_size += len(chunk)
-        for lane in self._lanes:
-            lane.put(chunk)
+        if self._hashing is not None:
+            self._hashing.put(chunk)
+        self._compressor.write(chunk)
 
     def finish(self) -> Packed:
-        for lane in self._lanes:
-            lane.close()
         self._compressor.close()
         digest = Digest("sha256:" + self._output.hash.hexdigest())
-        diff_id = DiffID(digest) if self._same else DiffID("sha256:" + self._plain.hexdigest())
-        return Packed(diff_id, digest, self._output.size, self._plain_size)
+        if self._hashing is None:
+            return Packed(DiffID(digest), digest, self._output.size, self._plain_size)
+        self._hashing.close()
+        return Packed(DiffID("sha256:" + self._plain.hexdigest()), digest, self._output.size, self._plain_size)
 
     def abandon(self) -> None:
-        for lane in self._lanes:
-            lane.stop()
+        self._compressor.stop()
+        if self._hashing is not None:
+            self._hashing.stop()
 
 
 def pack(

@@ -9,22 +9,27 @@ import io
 import lzma
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isal import isal_zlib
 
 from builder.errors import CorruptionError, UsageError
 from builder.fs.compress import Readable, compress, decompress
 from builder.fs.entries import Entry
+from builder.fs.gzipwrite import BLOCK
 from builder.fs.lanes import Lane
 from builder.fs.limits import Limits
 from builder.fs.pack import Opener, Packed, pack, repack
@@ -120,7 +125,92 @@ def test_levels_differ_and_the_default_is_the_documented_one() -> None:
     assert sizes[None] == sizes[2]
     assert len(sizes[0]) > len(data)
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    assert sizes[9][10:-8] == deflate.compress(data) + deflate.flush()
+    assert sizes[9][10:-10] == deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
+
+
+def blob_of(data: bytes, compression: Compression, level: int | None = None) -> bytes:
+    out = io.BytesIO()
+    compressor = compress(compression, level, out.write)
+    compressor.write(data)
+    compressor.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 5 * BLOCK + 17])
+@pytest.mark.parametrize("level", [0, 1, 2, 6])
+def test_a_gzip_stream_is_one_member_whatever_its_size(size: int, level: int) -> None:
+    data = (os.urandom(1000) + bytes(3000)) * (size // 4000 + 1)
+    blob = blob_of(data[:size], "gzip", level)
+    decoder = zlib.decompressobj(31)
+    assert decoder.decompress(blob) == data[:size]
+    assert decoder.eof
+    assert decoder.unused_data == b""
+    assert int.from_bytes(blob[-4:], "little") == size
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_isal_begins_no_block_without_history(level: int) -> None:
+    """Without, a match is looked for under the hash of an address; see builder.fs.gzipwrite."""
+    data = os.urandom(BLOCK + 100)
+    blob = blob_of(data, "gzip", level)[10:]
+    assert blob[:5] == b"\x00\x10\x00\xef\xff"
+    assert blob[5:21] == data[:16]
+    second = blob.index(b"\x00\x00\xff\xff\x00\x10\x00\xef\xff") + 9
+    assert blob[second : second + 16] == data[BLOCK : BLOCK + 16]
+
+
+@given(data=st.binary(max_size=70), times=st.integers(1, 2000), level=st.sampled_from([1, 2]))
+@settings(max_examples=80, deadline=None)
+def test_any_small_input_comes_back(data: bytes, times: int, level: int) -> None:
+    blob = blob_of(data * times, "gzip", level)
+    assert gzip.decompress(blob) == data * times
+    assert drained(decompress(io.BytesIO(blob))) == data * times
+
+
+def test_a_zstd_stream_is_one_frame() -> None:
+    data = os.urandom(5 << 20) + bytes(1 << 20)
+    blob = blob_of(data, "zstd")
+    decoder = zstandard.ZstdDecompressor().decompressobj()
+    assert decoder.decompress(blob) == data
+    assert decoder.unused_data == b""
+
+
+@pytest.mark.skipif(shutil.which("gzip") is None or shutil.which("zstd") is None, reason="needs gzip and zstd")
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_the_usual_programs_read_it(tmp_path: Path, compression: Compression) -> None:
+    data = os.urandom(3 << 20) + b"text " * 500_000
+    (tmp_path / "blob").write_bytes(blob_of(data, compression))
+    with open(tmp_path / "blob", "rb") as blob:
+        done = subprocess.run([compression, "-dc"], stdin=blob, capture_output=True, check=True)
+    assert done.stdout == data
+    assert done.stderr == b""
+
+
+def test_blocks_of_their_own_cost_next_to_nothing() -> None:
+    """Beside one deflate stream over everything, whose window knows what came before."""
+    data = b"".join(b"%d times %d is %d\n" % (number, number, number * number) for number in range(150_000))
+    whole: Any = isal_zlib.compressobj(2, zlib.DEFLATED, -15)
+    assert len(blob_of(data, "gzip")) < 1.01 * len(whole.compress(data) + whole.flush())
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_the_same_bytes_from_one_thread_and_from_many(monkeypatch: pytest.MonkeyPatch, compression: Compression) -> None:
+    data = b"".join(b"%d %d\n" % (number, number * number) for number in range(700_000))
+    made = set()
+    for cores in (1, 2, 7, 64):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
+        made.add(sha(blob_of(data, compression)))
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_stream_that_is_given_up_leaves_no_thread(compression: Compression) -> None:
+    before = threading.active_count()
+    compressor = compress(compression, None, lambda data: None)
+    for _ in range(9):
+        compressor.write(os.urandom(1 << 20))
+    compressor.stop()
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(("compression", "level"), [("gzip", 10), ("gzip", -1), ("zstd", 23), ("zstd", -5), ("none", 1)])
