@@ -142,6 +142,7 @@ class _Namespace:
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
+            self._process.wait()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
