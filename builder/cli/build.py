@@ -96,6 +96,11 @@ Examples:
     default="stop",
     help="shell: open one in the file system of a RUN that failed, with its environment, mounts and user.",
 )
+@click.option(
+    "--verify-reproducible",
+    is_flag=True,
+    help="Build twice from cold, and write nothing unless both give the same; else tell the first difference, and what would mend it.",
+)
 @click.option("--dry-run", is_flag=True, help="Only tell what would be a hit and what would run, and why (JSON with --progress=rawjson).")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
@@ -134,6 +139,9 @@ def execute(options: dict[str, Any], env: Environment) -> int:
         return 0
     from builder.engine.build import run_build
 
+    if options["verify_reproducible"]:
+        request = _verified(request, settings, options, env)
+        options = {**options, "explain": False, "report": None}
     with _aftermath(options, settings) as explained, ExitStack() as stack:
         view, on_failure = stack.enter_context(open_view(options, env)), None
         if options["on_fail"] == "shell":
@@ -144,6 +152,18 @@ def execute(options: dict[str, Any], env: Environment) -> int:
         outcome = run_build(request, settings, view, explained=explained, on_failure=on_failure)
     _report(outcome, request, options)
     return 0
+
+
+def _verified(request: BuildRequest, settings: WorkshopSettings, options: dict[str, Any], env: Environment) -> BuildRequest:
+    """The request once two cold builds of it gave the same: what is written then comes from the cache that they left."""
+    import msgspec
+
+    from builder.cli.build_views import open_view
+    from builder.cli.reproduce import verify_reproducible
+
+    with _aftermath(options, settings) as explained:
+        verify_reproducible(request, settings, lambda: open_view(options, env), explained, quiet=options["quiet"])
+    return msgspec.structs.replace(request, no_cache=False, no_cache_stages=())
 
 
 def _aftermath(options: dict[str, Any], settings: WorkshopSettings) -> AbstractContextManager[Callable[[Explanation], object] | None]:

@@ -47,28 +47,32 @@ class Listings:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._known: dict[Digest, Listing] = {}
+        self._count = 0
 
     def of(self, side: Side, count: int | None = None) -> tuple[Listing, ...]:
         """The lowest `count` layers of an image, or all; raises CorruptionError where a layer is not what its config says."""
         layers = side.image.manifest.layers[:count]
         if len(layers) > MAX_LAYERS:
             raise CorruptionError("too-many-layers", f"{side.title} has {len(layers)} layers; more than {MAX_LAYERS} are not compared")
-        found: list[Listing] = []
-        for layer, diff_id in zip(layers, side.image.config.rootfs.diff_ids, strict=False):
-            if layer.digest not in self._known:
-                self._known[layer.digest] = self._read(side, layer, tuple(found))
-            listing = self._known[layer.digest]
-            if listing.diff_id != diff_id:
-                raise CorruptionError(
-                    "layer-diff-id", f"the layer {layer.digest} of {side.title} unpacks to {listing.diff_id}, but its image says {diff_id}"
-                )
-            found.append(listing)
-        return tuple(found)
+        return tuple(self.layer(side, number) for number in range(len(layers)))
 
-    def _read(self, side: Side, layer: Descriptor, below: tuple[Listing, ...]) -> Listing:
+    def layer(self, side: Side, number: int) -> Listing:
+        """One layer, counted from 0; those below it are read only for hard links into them."""
+        layer, diff_id = side.image.manifest.layers[number], side.image.config.rootfs.diff_ids[number]
+        if layer.digest not in self._known:
+            self._known[layer.digest] = self._read(side, layer, number)
+        listing = self._known[layer.digest]
+        if listing.diff_id != diff_id:
+            raise CorruptionError(
+                "layer-diff-id", f"the layer {layer.digest} of {side.title} unpacks to {listing.diff_id}, but its image says {diff_id}"
+            )
+        return listing
+
+    def _read(self, side: Side, layer: Descriptor, number: int) -> Listing:
+        self._count += 1
         with side.open(layer) as reader:
-            file = self._directory / f"layer-{len(self._known)}"
-            listing = list_layer(reader, file, lambda: (node for node, _ in merged(below)))
+            file = self._directory / f"layer-{self._count}"
+            listing = list_layer(reader, file, lambda: (node for node, _ in merged(self.of(side, number))))
             reader.drain()
         return listing
 

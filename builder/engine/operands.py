@@ -94,6 +94,11 @@ def registry_host(text: str) -> str | None:
 
 
 def _stored(text: str, reference: Reference, root: Descriptor, shop: Workshop) -> Operand:
+    return Operand(text, reference, root, _reader(shop.store.blobs), stored_blobs(shop))
+
+
+def stored_blobs(shop: Workshop) -> OpenBlob:
+    """Opens blobs of the store; those of layers are fetched from where they came where they are not there."""
     blobs = shop.store.blobs
     where = stored.origins(shop.store)
 
@@ -102,7 +107,7 @@ def _stored(text: str, reference: Reference, root: Descriptor, shop: Workshop) -
             shop.fetch(descriptor, where[descriptor.digest])
         return blobs.open(descriptor.digest)
 
-    return Operand(text, reference, root, _reader(blobs), opened)
+    return opened
 
 
 def _pulled(text: str, reference: Reference, shop: Workshop) -> Operand:

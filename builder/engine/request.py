@@ -21,6 +21,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `dockerfile` is a path (relative to the working directory), a URL, `-` for stdin, or None for Dockerfile in
     the context. Platforms, outputs and caches as written on the command line. `epoch` is SOURCE_DATE_EPOCH in seconds.
+    `cold`: cache mounts are empty ones of this build's own. `discard`: images are made and nothing is written.
     Sizes in bytes; `hosts` are (name, address); `ssh` has an agent's socket or key files by id.
     """
 
@@ -48,6 +49,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, SecretFile | SecretValue] = {}
     ssh: Mapping[str, tuple[str, ...]] = {}
     outputs: tuple[str, ...] = ()
+    cold: bool = False
+    discard: bool = False
     push: bool = False
     load: bool = False
     strict: bool = False

@@ -88,6 +88,11 @@ class Workshop:
                 self._stack.callback(self._sandbox.close)
             return self._sandbox
 
+    def scratch_store(self) -> Store:
+        """An empty store that ends with this workshop."""
+        with self._lock:
+            return self._stack.enter_context(Store.open(self.store.scratch_directory("cold-")))
+
     def fetch(self, descriptor: Descriptor, origin: str) -> None:
         """Bring a layer's blob into the store (BlobFetcher); LayerLost for one that an imported cache promised in vain."""
         try:
