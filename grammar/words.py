@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,15 @@ from grammar.wordtree import ExpansionError, Word, WordText
 if TYPE_CHECKING:
     from lark import Lark
 
-__all__ = ["Expanded", "ExpansionError", "RawWord", "expand", "expand_heredoc", "parse", "raw_words", "split", "split_chunks"]
+__all__ = [
+    "Expanded", "ExpansionError", "RawWord", "expand", "expand_heredoc", "learnt", "parse", "raw_words", "recall", "split", "split_chunks",
+]  # fmt: skip
 
 SHORT = 1024
 """Words below this length are kept parsed: rules and steps ask for the same ones again and again."""
+
+MOST = 2048
+"""Words kept."""
 
 _UNMARKED = re.compile(r"[^$'\"\\`]*")
 # No possessive quantifiers: before CPython 3.11.5 they match too much around groups (gh-106052). One character a turn
@@ -64,6 +69,8 @@ def expand_heredoc(body: str, env: Mapping[str, str]) -> Expanded:
 
 def split(line: str, env: Mapping[str, str], escape: str = "\\") -> list[str]:
     """The words of a line after expansion: an unquoted variable may give several, quoted blanks split nothing."""
+    if line.isascii() and line.isprintable() and _UNMARKED.fullmatch(line):
+        return line.split()  # the only blank among printable ASCII is the space, for Go as for Python
     chunks = Evaluation(env).chunks(parse(WordText(line, escape)))
     return [word.text for word in split_chunks(chunks)]
 
@@ -76,12 +83,53 @@ def raw_words(line: str) -> list[RawWord]:
 
 def parse(word: WordText) -> Word:
     """The tree of a word; raises ExpansionError for what is no word."""
-    return _parse_short(word) if len(word.text) < SHORT else _parse(word)
+    known = _memory.trees.get(word) or _memory.recalled().get(word)
+    return known if known is not None else _parsed(word)
 
 
-@lru_cache(maxsize=1024)
-def _parse_short(word: WordText) -> Word:
-    return _parse(word)
+def recall(load: Callable[[], bytes | None]) -> None:
+    """Where to look for trees before the parser is loaded: what `learnt` gave another process; asked for once, if at all."""
+    _memory.load = load
+
+
+def learnt() -> bytes | None:
+    """All trees that this process knows, for `recall`; None when it has learnt none since it was asked."""
+    if not _memory.fresh:
+        return None
+    _memory.fresh = False
+    return msgspec.msgpack.encode(list(_memory.trees.items()))
+
+
+class _Memory:
+    """Trees by word. Threads may meet in it: each operation is one of a dict, and a tree is what its word says."""
+
+    def __init__(self) -> None:
+        self.trees: dict[WordText, Word] = {}
+        self.load: Callable[[], bytes | None] | None = None
+        self.fresh = False
+
+    def recalled(self) -> dict[WordText, Word]:
+        load, self.load = self.load, None
+        raw = load() if load is not None else None
+        if raw is not None:
+            try:
+                self.trees.update(msgspec.msgpack.decode(raw, type=list[tuple[WordText, Word]]))
+            except msgspec.DecodeError:
+                self.fresh = True  # written by another version: to be written again
+        return self.trees
+
+
+_memory = _Memory()
+
+
+def _parsed(word: WordText) -> Word:
+    tree = _parse(word)
+    if len(word.text) < SHORT:
+        if len(_memory.trees) >= MOST:
+            _memory.trees.clear()
+        _memory.trees[word] = tree
+        _memory.fresh = True
+    return tree
 
 
 def _parse(word: WordText) -> Word:

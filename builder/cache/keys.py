@@ -8,12 +8,12 @@ is still a hit downstream. In neither: times, names of stages, labels, spans, se
 
 from __future__ import annotations
 
-import hashlib
 from typing import NewType
 
 import msgspec
 
 from builder.graph.operations import CopyAction, Operation, RunAction
+from builder.oci.sha256 import small
 
 CacheKey = NewType("CacheKey", str)
 """64 hex digits."""
@@ -24,7 +24,7 @@ SCHEMA = 1
 
 def combine(kind: str, *parts: object) -> CacheKey:
     """The key of a record: msgpack frames every part by type and length, so `a=b-c` and `a-b=c` stay apart."""
-    return CacheKey(hashlib.sha256(msgspec.msgpack.encode((SCHEMA, kind, *parts))).hexdigest())
+    return CacheKey(small(msgspec.msgpack.encode((SCHEMA, kind, *parts))).hexdigest())
 
 
 def static_key(operation: Operation, inputs: tuple[str, ...]) -> CacheKey:

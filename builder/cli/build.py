@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli.command import QuickCommand
-from builder.cli.errors import run_command
+from builder.cli.errors import leave, run_command
 from builder.cli.settings import Environment, read_environment
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def build(**options: Any) -> int:
 
 def main() -> None:
     """The entry point of the script `build`."""
-    sys.exit(run_command(build, "build"))
+    leave(run_command(build, "build"))
 
 
 def execute(options: dict[str, Any], env: Environment) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from builder.errors import LayerwrightError
 from builder.progress.sanitise import clean
@@ -54,6 +56,22 @@ def run_command(command: Any, name: str) -> int:
         return result if isinstance(result, int) else 0
 
     return run_guarded(call)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process at once where nothing but its memory is left to give back.
+
+    What the interpreter would take apart object by object, a tenth of a build that finds everything cached, the
+    kernel frees as it is. With other threads alive, or output that cannot be written, it ends as it always does.
+    """
+    if threading.active_count() > 1:
+        sys.exit(code)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code)
 
 
 def describe(error: LayerwrightError) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import click
 
-from builder.cli.errors import run_command
+from builder.cli.errors import leave, run_command
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
@@ -80,4 +79,4 @@ def layerwright() -> None:
 
 def main() -> None:
     """The entry point of the script `layerwright`."""
-    sys.exit(run_command(layerwright, "layerwright"))
+    leave(run_command(layerwright, "layerwright"))

@@ -8,7 +8,6 @@ system's clock and look the same, so its digest is used but not remembered.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ import msgspec
 from builder.context.ignore import IgnoredTree
 from builder.errors import LayerwrightError
 from builder.fs.tree import DirTree, Tree
+from builder.oci.sha256 import large
 from builder.store.index import FileDigest
 
 RACY_NS = 2_000_000_000
@@ -113,9 +113,9 @@ def _digest(fd: int, size: int) -> str:
     if size <= _BLOCK:
         data = os.read(fd, size + 1)  # not more: the buffer is made anew each time
         if len(data) <= size:
-            return hashlib.sha256(data, usedforsecurity=False).hexdigest()
+            return large(data).hexdigest()
         os.lseek(fd, 0, os.SEEK_SET)
-    state = hashlib.sha256(usedforsecurity=False)
+    state = large()
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     buffer = bytearray(_BLOCK)
     view = memoryview(buffer)

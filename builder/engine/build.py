@@ -18,7 +18,7 @@ from builder.engine.caches import Caches, find_lost
 from builder.engine.checks import Method, WarningCount, answer, check, facts_of, resolvable_bases, tell
 from builder.engine.chronicle import Chronicle
 from builder.engine.contexts import OpenedContexts, open_contexts
-from builder.engine.dockerfiles import has_global, parse_cached
+from builder.engine.dockerfiles import has_global, keep_words, parse_cached
 from builder.engine.outputs import Output, plan_outputs, trusting
 from builder.engine.remote import Remote
 from builder.engine.request import EPOCH, MIN_JOBS, BuildRequest
@@ -213,11 +213,9 @@ class _Build:
         self._date(dockerfile)
         platforms = _platforms(self._request)
         self._chronicle.opened(contexts, tuple(map(str, platforms)))
-        return (
-            contexts,
-            dockerfile,
-            [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms],
-        )
+        plans = [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms]
+        keep_words(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
+        return contexts, dockerfile, plans
 
     def _date(self, dockerfile: Dockerfile) -> None:
         """From here on the request's epoch is in seconds, whatever form it came in."""
@@ -306,8 +304,6 @@ class _Build:
             ssh=tuple(self._agents.items()),
         )
         secrets = GivenSecrets(request.secrets)
-        if request.cold:
-            return RunSteps(shop.layers, CacheMounts(shop.scratch_store()), shop.sandbox, settings, secrets, times, self._on_failure)
         mounts, fill = CacheMounts(shop.store), self._caches.fill_mount
         return RunSteps(shop.layers, mounts, shop.sandbox, settings, secrets, times, self._on_failure, fill)
 
@@ -331,9 +327,7 @@ class _Build:
             self._listener.enforce()
         last: BuildResult | None = None
         for output in outputs:
-            last = result_for(output.options)
-            if not self._request.discard:
-                last = self._write(output, last, solutions)
+            last = self._write(output, result_for(output.options), solutions)
         if last is None:
             raise LayerwrightError("no-output", "the build has no output")
         self._caches.export(plans, solutions, [place for output in outputs for place in output.pushed(result_for(output.options))])

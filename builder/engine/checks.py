@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -22,6 +21,7 @@ from builder.graph.plan import BaseImage, BuildPlan
 from builder.lint.facts import BaseFacts, LintFacts
 from builder.lint.findings import LintReport, LintWarning
 from builder.oci.platform import Platform
+from builder.oci.sha256 import small
 from builder.progress.events import Event, Listener, Warning
 from builder.solver.solve import Clock
 from builder.store.index import Index
@@ -112,7 +112,7 @@ def check(dockerfile: Dockerfile, facts: LintFacts, index: Index) -> LintReport:
     """The report on a file; one made before of the same text and facts is taken from the index, and loads no rule."""
     source = dockerfile.source
     known_by = msgspec.msgpack.encode((CHECKED, source.name, source.lines)) + facts.identity()
-    key = f"checked/{hashlib.sha256(known_by).hexdigest()}"
+    key = f"checked/{small(known_by).hexdigest()}"
     known = index.get_setting(key)
     if known is not None:
         with contextlib.suppress(msgspec.DecodeError):  # another version wrote it

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
+from builder.oci.sha256 import small
 from builder.store.index import Index
 from grammar.nodes import Arg, Dockerfile, From
+from grammar.words import learnt, recall
 
 PARSED = 3
 """Raised with every change to the nodes or the grammar, so that an older parse is not believed."""
@@ -15,8 +15,8 @@ PARSED = 3
 
 def parse_cached(text: bytes, name: str, index: Index) -> Dockerfile:
     """The typed tree; a text seen before is taken from the index and needs no parser. Raises DockerfileError."""
-    content = hashlib.sha256(b"\0".join((name.encode("utf-8", "surrogateescape"), text))).hexdigest()
-    key = f"parsed/{PARSED}/{content}"
+    key = _key(text, name)
+    recall(lambda: index.get_setting(f"{key}/words"))
     known = index.get_setting(key)
     if known is not None:
         try:
@@ -28,6 +28,18 @@ def parse_cached(text: bytes, name: str, index: Index) -> Dockerfile:
     parsed = parse(text, name)
     index.put_setting(key, msgspec.msgpack.encode(parsed))
     return parsed
+
+
+def keep_words(text: bytes, name: str, index: Index) -> None:
+    """Keeps the trees of words that had to be parsed, so that the next build of this text needs no parser for them either."""
+    trees = learnt()
+    if trees is not None:
+        index.put_setting(f"{_key(text, name)}/words", trees)
+
+
+def _key(text: bytes, name: str) -> str:
+    content = small(b"\0".join((name.encode("utf-8", "surrogateescape"), text))).hexdigest()
+    return f"parsed/{PARSED}/{content}"
 
 
 def has_global(dockerfile: Dockerfile, name: str) -> bool:

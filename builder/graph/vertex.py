@@ -6,7 +6,6 @@ share the work; place and stage ride along in a `Label`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NewType
@@ -14,6 +13,7 @@ from typing import NewType
 import msgspec
 
 from builder.graph.operations import ContextSource, Merge, Operation, Scratch
+from builder.oci.sha256 import small
 from grammar.source import Source, Span
 
 VertexID = NewType("VertexID", str)
@@ -104,4 +104,4 @@ class GraphBuilder:
 
 def vertex_identity(operation: Operation, inputs: tuple[VertexID, ...]) -> VertexID:
     """The id of an operation on inputs: msgpack frames every field by its length, so no two records run together."""
-    return VertexID(hashlib.sha256(msgspec.msgpack.encode((operation, inputs))).hexdigest())
+    return VertexID(small(msgspec.msgpack.encode((operation, inputs))).hexdigest())

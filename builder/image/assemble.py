@@ -49,7 +49,7 @@ def assemble(
     """
     ids = _clamped(plan, solution.target, layers, options)
     descriptors = tuple(_descriptor(layers, layer, options) for layer in ids)
-    diff_ids = tuple(diff_id for layer in ids if (diff_id := layers.record(layer).diff_id) is not None)
+    diff_ids = tuple(diff_id for layer in ids if (diff_id := layers.diff_id(layer)) is not None)
     history = complete_history(base_history(plan.base), plan.history, solution.roots, len(ids), options.epoch)
     config = msgspec.structs.replace(
         plan.config,

@@ -5,12 +5,12 @@ OCI image-spec v1.1 descriptor.md "Digests" and config.md "Layer DiffID", "Layer
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import NewType
 
 from builder.errors import CorruptionError
+from builder.oci.sha256 import large, small
 
 Digest = NewType("Digest", str)
 """The digest of a blob's exact bytes."""
@@ -21,6 +21,7 @@ DiffID = NewType("DiffID", str)
 ChainID = NewType("ChainID", str)
 """The digest of a stack of layers, lowest first."""
 
+_SMALL = 1 << 14
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 EMPTY_LAYER = DiffID("sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef")
@@ -36,7 +37,7 @@ def parse_digest(text: object) -> Digest:
 
 def digest_of(data: bytes) -> Digest:
     """The digest of these bytes."""
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    return Digest("sha256:" + (small(data) if len(data) < _SMALL else large(data)).hexdigest())
 
 
 def hex_of(digest: str) -> str:

@@ -8,7 +8,6 @@ mtimes, the directory part of a source, files that are not taken. Records are ms
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,6 +19,7 @@ from builder.context.statcache import FileDigests
 from builder.fs.entries import encode_path
 from builder.fs.tree import DirTree, Tree
 from builder.graph.operations import CopyAction, CopyFrom
+from builder.oci.sha256 import small
 from builder.ops.copy_owner import owner_of
 from builder.ops.manifest import ManifestRow
 from builder.ops.select import Selected, select, select_path
@@ -94,7 +94,7 @@ def tree_walk(tree: Tree, path: str, digests: FileDigests, *, zero_owner: bool) 
 def owner_digest(action: CopyAction, users: Tree) -> str:
     """What a --chown comes to in this root: the names' numbers, so that other accounts do not matter."""
     owner = owner_of(action.chown, users, []) if action.chown else None
-    return hashlib.sha256(_encode((_VERSION, "owner", owner))).hexdigest()
+    return small(_encode((_VERSION, "owner", owner))).hexdigest()
 
 
 class Walk:
@@ -131,7 +131,7 @@ class Walk:
 
     def digest(self, digests: FileDigests) -> str:
         """The digest of all that was added."""
-        state = hashlib.sha256(_encode((_VERSION, len(self.records))))
+        state = small(_encode((_VERSION, len(self.records))))
         self._contents = digests.of(self._tree, self._files, self._stats)
         contents = iter(self._contents)
         for record in self.records:
@@ -171,7 +171,7 @@ class Walk:
 def _row(path: bytes, kind: str, record: Record, content: str) -> ManifestRow:
     """A record of a walk as a manifest has it; see `_record` for their fields."""
     mode, uid, gid, xattrs, rest = *map(_number, record[2:5]), record[5], record[6:]
-    marks = hashlib.sha256(_encode(xattrs)).digest()[:8] if xattrs else b""
+    marks = small(_encode(xattrs)).digest()[:8] if xattrs else b""
     if kind == "file":
         return ManifestRow(path, kind, mode, uid, gid, _number(rest[0]), bytes.fromhex(content), _number(rest[1]), marks)
     link, major, minor = rest[0], _number(rest[1]), _number(rest[2])

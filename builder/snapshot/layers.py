@@ -121,7 +121,7 @@ class Layers:
         """The ChainID of a stack of layers (or DiffIDs), lowest first; "" for none; None when one was never packed."""
         diff_ids: list[DiffID] = []
         for name in ids:
-            diff_id = DiffID(name) if name.startswith("sha256:") else self._diff_id(LayerId(name))
+            diff_id = DiffID(name) if name.startswith("sha256:") else self.diff_id(LayerId(name))
             if diff_id is None:
                 return None
             diff_ids.append(diff_id)
@@ -277,7 +277,8 @@ class Layers:
 
     # Rows
 
-    def _diff_id(self, layer: LayerId) -> DiffID | None:
+    def diff_id(self, layer: LayerId) -> DiffID | None:
+        """What the layer's tar hashes to; None when it was never packed, or is gone."""
         with self._lock:
             known = self._diff_ids.get(layer)
         if known is None:

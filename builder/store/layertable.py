@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Literal, NewType
 
@@ -10,6 +9,7 @@ import msgspec
 
 from builder.oci.digest import DiffID, Digest
 from builder.oci.manifest import Descriptor
+from builder.oci.sha256 import small
 from builder.store.database import Database, Row, shown
 from builder.store.schema import EMPTY_ID
 
@@ -49,7 +49,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
 def stack_digest(ids: Sequence[LayerId]) -> str:
     """A short name of a stack of layers, lowest first."""
     framed = "".join(f"{len(name)}:{name}" for name in ids)
-    return hashlib.sha256(framed.encode()).hexdigest()[:32]
+    return small(framed.encode()).hexdigest()[:32]
 
 
 _COLUMNS = "id, kind, diff_id, origin, dir, size, created_ns, used_ns, note, stack"
@@ -65,11 +65,12 @@ class LayerTable:
 
     def get(self, layer: LayerId) -> LayerRecord | None:
         """None when it was collected or never there."""
-        row = self._database.row(f"SELECT {_COLUMNS} FROM layers WHERE id = ?", (layer,))
-        if row is None:
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS}, descriptor FROM layers LEFT JOIN layer_blobs ON layer_id = id WHERE id = ? ORDER BY digest", (layer,)
+        )
+        if not rows:
             return None
-        blobs = self._database.rows("SELECT descriptor FROM layer_blobs WHERE layer_id = ? ORDER BY digest", (layer,))
-        return _record(row, tuple(_decode_descriptor(raw) for (raw,) in blobs))
+        return _record(rows[0][:-1], tuple(_decode_descriptor(row[-1]) for row in rows if row[-1] is not None))
 
     def all(self) -> list[LayerRecord]:
         """Every row, by id."""

@@ -74,8 +74,8 @@ def test_every_command_says_how_it_is_used(cli: Cli) -> None:
 
 def test_the_list_of_commands_loads_none(cli: Cli) -> None:
     script = (
-        "import sys; from builder.cli.main import main; sys.argv[1:] = ['--help']\n"
-        "try: main()\nexcept SystemExit: pass\n"
+        "import sys; from builder.cli.main import layerwright, run_command; sys.argv[1:] = ['--help']\n"
+        "run_command(layerwright, 'layerwright')\n"
         "heavy = {'lark', 'requests', 'pyroute2', 'rich', 'asyncio', 'sqlite3', 'zstandard', 'isal'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_PATHS = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 NEVER_AT_START = {"lark", "requests", "pyroute2", "rich", "asyncio", "ssl", "http.client", "email"}
 NOT_BY_A_CACHED_BUILD = NEVER_AT_START | {
     "zstandard", "isal", "concurrent.futures", "logging", "subprocess", "ctypes", "tempfile", "csv",
@@ -29,3 +31,31 @@ def test_the_command_line_loads_no_heavy_library(module: str) -> None:
 
 def test_a_build_loads_what_runs_a_step_with_the_first_step() -> None:
     assert _loaded("import builder.engine.build") & NOT_BY_A_CACHED_BUILD == set()
+
+
+CACHED = """FROM scratch
+ARG A=x
+ENV B="${A:-y} z" C=${A#x}
+LABEL "a b"='c'
+WORKDIR /x
+EXPOSE 80 ${A:+81}
+"""
+
+
+def test_a_build_of_which_nothing_changed_loads_no_parser_and_no_openssl(tmp_path: Path) -> None:
+    """Words with quotes and operators are kept parsed; what is hashed is little."""
+    (tmp_path / "Dockerfile").write_text(CACHED)
+    begin = f"import sys; sys.argv[1:] = ['-q', '--root', {str(tmp_path / 'store')!r}, {str(tmp_path)!r}]; "
+    build = begin + "from builder.cli.build import build, run_command; assert not run_command(build, 'build')"
+    assert "grammar.parse" in _loaded(build)
+    assert _loaded(build) & {*NOT_BY_A_CACHED_BUILD, "_hashlib", "typing_extensions"} == set()
+
+
+def test_the_end_of_a_command_takes_nothing_apart(tmp_path: Path) -> None:
+    """What is registered for the interpreter's end is not run, while output and exit code arrive."""
+    program = "import atexit, sys; atexit.register(print, 'taken apart'); from builder.cli.errors import leave; print('said'); leave(4)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, env=_PATHS)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "said\n", "")
+    waits = "import threading; threading.Timer(0.2, print, ['late']).start(); from builder.cli.errors import leave; leave(0)"
+    done = subprocess.run([sys.executable, "-c", waits], cwd=tmp_path, capture_output=True, text=True, check=False, env=_PATHS)
+    assert (done.returncode, done.stdout) == (0, "late\n"), "a thread that is still at work is waited for"
