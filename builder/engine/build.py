@@ -304,6 +304,8 @@ class _Build:
             ssh=tuple(self._agents.items()),
         )
         secrets = GivenSecrets(request.secrets)
+        if request.cold:
+            return RunSteps(shop.layers, CacheMounts(shop.scratch_store()), shop.sandbox, settings, secrets, times, self._on_failure)
         mounts, fill = CacheMounts(shop.store), self._caches.fill_mount
         return RunSteps(shop.layers, mounts, shop.sandbox, settings, secrets, times, self._on_failure, fill)
 
@@ -327,7 +329,9 @@ class _Build:
             self._listener.enforce()
         last: BuildResult | None = None
         for output in outputs:
-            last = self._write(output, result_for(output.options), solutions)
+            last = result_for(output.options)
+            if not self._request.discard:
+                last = self._write(output, last, solutions)
         if last is None:
             raise LayerwrightError("no-output", "the build has no output")
         self._caches.export(plans, solutions, [place for output in outputs for place in output.pushed(result_for(output.options))])
