@@ -69,7 +69,7 @@ def parse_hosts(items: Iterable[str]) -> tuple[tuple[str, str], ...]:
     for item in items:
         name, separator, address = item.partition("=") if "=" in item else item.partition(":")
         address = address.removeprefix("[").removesuffix("]")
-        if not name or not separator or not address:
+        if not name or not separator or not _is_address(address):
             raise UsageError(
                 "bad-host",
                 f"--add-host {item!r} is not a host and an address",
@@ -77,6 +77,15 @@ def parse_hosts(items: Iterable[str]) -> tuple[tuple[str, str], ...]:
             )
         hosts.append((name, address))
     return tuple(hosts)
+
+
+def _is_address(text: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return text == "host-gateway" or bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def parse_secrets(items: Iterable[str], env: Environment) -> dict[str, SecretFile | SecretValue]:

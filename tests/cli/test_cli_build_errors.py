@@ -212,3 +212,16 @@ def test_a_context_that_does_not_exist(command: Command) -> None:
         "error[context-not-found]: the build context 'nowhere' cannot be read: No such file or directory\n"
         "  = help: name a directory that exists, `.` for this one\n",
     )
+
+
+@pytest.mark.parametrize("host", ["db", "db:", "db:here", ":1.2.3.4", "db:1.2.3", "db=[here]"])
+def test_a_host_without_an_address(command: Command, host: str) -> None:
+    expected = f"error[bad-host]: --add-host {host!r} is not a host and an address\n"
+    help = "  = help: write --add-host NAME:ADDRESS, as db:10.0.0.7 or gateway:host-gateway\n"
+    assert _fails(command, "FROM scratch\nCOPY Dockerfile /\n", "--add-host", host, code=2) == expected + help
+
+
+def test_hosts_and_their_addresses(command: Command) -> None:
+    (command.cwd / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    hosts = [word for host in ("a:1.2.3.4", "b=::1", "c:::1", "d:[fe80::1]", "e:host-gateway") for word in ("--add-host", host)]
+    assert command.run("build", "-q", *hosts, ".").returncode == 0
