@@ -36,6 +36,15 @@ class ImportedCache:
         self._lock = threading.Lock()
         self._entries: dict[CacheKey, dict[str, Entry]] | None = None
         self._mounts: dict[str, Layer] = {}
+        self._elsewhere: set[CacheKey] = set()
+
+    def told_of(self, key: CacheKey) -> str:
+        """Why a step of this key was no hit here, for explanations; "" where it was never asked, or the cache has nothing at all."""
+        if not self._entries:
+            return ""
+        if key in self._elsewhere:
+            return f"the cache {self._name} has its result, but on another base: what it stands on came out differently there"
+        return "" if key in self._entries else f"the cache {self._name} has no result of it"
 
     def lookup(self, key: CacheKey, below: Below) -> CacheRecord | None:
         """The entry of this key on this root; its layer is known to the store from then on."""
@@ -43,6 +52,8 @@ class ImportedCache:
         chain = self._layers.chain(below.layers) if found else None
         entry = found.get(chain) if found and chain is not None else None
         if entry is None:
+            if found:
+                self._elsewhere.add(key)
             return None
         layer = None
         if entry.layer is not None:

@@ -181,6 +181,8 @@ class _Build:
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
         self._caches = Caches(request, shop, listener, clock)
+        if request.cache_from:
+            chronicle.imported = self._caches.told_of
 
     def run(self) -> BuildOutcome:
         """All of it."""

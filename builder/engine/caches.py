@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.cache.keys import CacheKey
 from builder.cache.local import LocalCache
 from builder.cache.records import CacheSource
 from builder.cache.spec import ExportSpec, ImportSpec, parse_cache_from, parse_cache_to
@@ -55,6 +56,10 @@ class Caches:
         from builder.cache.tiers import TieredCache
 
         return TieredCache(self.local, self.local, self._imports)
+
+    def told_of(self, key: str) -> str:
+        """What imported caches say of a step that was a miss; "" where there are none, or none could be read."""
+        return "; ".join(told for source in self._imports if (told := source.told_of(CacheKey(key))))
 
     def packings(self, kept: bool) -> tuple[tuple[Compression, int | None], ...]:
         """How a step's layer will be wanted; `kept`: it is one of the image's."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+
+import msgspec
 
 from builder.engine.contexts import OpenedContexts
 from builder.engine.request import BuildRequest
@@ -28,6 +31,8 @@ class Chronicle:
         self.history = History(store)
         self._request = request
         self._started_ns = started_ns
+        self.imported: Callable[[str], str] = lambda key: ""
+        """What imported caches say of a step's key."""
         self._asked: Request | None = None
         self._digests: tuple[str, ...] = ()
         self._solved: list[tuple[BuildPlan, Solver, OpRunner]] = []
@@ -55,8 +60,12 @@ class Chronicle:
             if not solver.ledger.keys:
                 continue  # a file that COPY names is not there: nothing is known to compare with
             for step in step_records(plan, solver.ledger, runner, self.recorder.heard):
-                found.setdefault(step.vertex, step)
+                found.setdefault(step.vertex, self._with_imported(step))
         return tuple(found.values())
+
+    def _with_imported(self, step: StepRecord) -> StepRecord:
+        told = self.imported(step.key) if step.kind == "step" and step.key and step.outcome not in ("cached", "not-needed") else ""
+        return msgspec.structs.replace(step, imported=told) if told else step
 
     def made(self, *digests: str) -> None:
         """The digest of the result, then those of its images."""

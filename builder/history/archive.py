@@ -44,10 +44,18 @@ class History:
         return found[0]
 
     def earlier(self, record: BuildRecord) -> Iterator[BuildRecord]:
-        """The builds before it of the same context, Dockerfile and target, newest first; then those of other targets."""
-        before = [other for other in self.list() if other.started_ns < record.started_ns and _same_file(other, record)]
-        yield from (other for other in before if _same_result(other, record))
-        yield from (other for other in before if not _same_result(other, record))
+        """The builds before it of the same context, Dockerfile and target, newest first; then those of other targets.
+
+        Where there is none (a fresh checkout in another directory), those that are most like it.
+        """
+        before = [other for other in self.list() if other.started_ns < record.started_ns]
+        same = [other for other in before if _same_file(other, record)]
+        yield from (other for other in same if _same_result(other, record))
+        yield from (other for other in same if not _same_result(other, record))
+        if not same:
+            from builder.history.kin import kin
+
+            yield from kin(record, before)
 
     def log(self, record: BuildRecord, step: StepRecord) -> tuple[BuildRecord, Path] | None:
         """The whole log of a step; of a cached one that of the build that ran it, where it is still there."""

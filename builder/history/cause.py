@@ -29,6 +29,7 @@ CauseKind = Literal[
     "unfinished",
     "rebuilt-below",
     "collected",
+    "not-imported",
     "unknown",
 ]
 
@@ -68,6 +69,8 @@ class Explanation(msgspec.Struct, frozen=True):
     against_ns: int
     steps: tuple[StepVerdict, ...]
     dry: bool = False
+    against_context: str = ""
+    """Where that build was, if that was elsewhere."""
 
 
 def place_of(step: StepRecord) -> str:

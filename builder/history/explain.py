@@ -38,8 +38,11 @@ def explain(
     compared = _Compared(earlier, steps)
     work = _Explainer(steps, compared, manifests, dry=dry)
     verdicts = tuple(work.verdict(step) for step in steps if step.kind in ("step", "source") and step.outcome != "not-needed")
-    first = compared.first
-    return Explanation(record.id, first.record.id if first else "", first.record.started_ns if first else 0, verdicts, dry)
+    if compared.first is None:
+        return Explanation(record.id, "", 0, verdicts, dry)
+    first = compared.first.record
+    elsewhere = first.request.context if first.request.context != record.request.context else ""
+    return Explanation(record.id, first.id, first.started_ns, verdicts, dry, elsewhere)
 
 
 class _Compared:
@@ -118,7 +121,7 @@ class _Explainer:
         if step.ignored:
             return [Cause("no-cache", "--no-cache was given for it")]
         if self._compared.first is None:
-            return [Cause("first-build", "this is the first build of this Dockerfile in this store")]
+            return self._first(step)
         answer = self._compared.of(step.vertex)
         found: list[Cause] = []
         if answer is None:
@@ -133,6 +136,15 @@ class _Explainer:
         if not found:
             found.append(self._nothing_changed(step, was, build))
         return list(dict.fromkeys(found))
+
+    def _first(self, step: StepRecord) -> list[Cause]:
+        """Nothing to compare with but what imported caches said; a step above a miss is told by that, for its key follows."""
+        above = list(self._upstream(step)) if any(other.imported for other in self._steps.values()) else []
+        if above:
+            return above
+        if step.imported:
+            return [Cause("not-imported", f"the first build of this Dockerfile in this store; {step.imported}")]
+        return [Cause("first-build", "this is the first build of this Dockerfile in this store")]
 
     # -- the root it stands on --------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     logged: bool = False
     layer: str | None = None
     base: BaseRecord | None = None
+    imported: str = ""
+    """What imported caches had to say of a miss."""
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -23,7 +23,10 @@ def explanation_lines(told: Explanation, *, all_files: bool = False) -> list[str
 
 def _head(told: Explanation) -> str:
     what = "a build now" if told.dry else f"build {told.build}"
-    return f"{what}, compared with build {told.against}" if told.against else f"{what}; there is none before it to compare with"
+    if not told.against:
+        return f"{what}; there is none before it to compare with"
+    where = f" in {clean(told.against_context)}" if told.against_context else ""
+    return f"{what}, compared with build {told.against}{where}"
 
 
 def _mark(verdict: StepVerdict, *, dry: bool) -> str:
