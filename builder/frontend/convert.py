@@ -5,14 +5,11 @@ Errors: LayerwrightError with the place. Only stages that the target needs are r
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import msgspec
 
 from builder.errors import LayerwrightError, UsageError
-from builder.frontend import metadata, transfer
 from builder.frontend.arguments import evaluate_globals, platform_arguments
-from builder.frontend.run import run
+from builder.frontend.instructions import apply
 from builder.frontend.scope import Expander
 from builder.frontend.settings import BaseResolver, FrontendSettings, ImageContext, LocalContext
 from builder.frontend.stages import Stage, StageList, split_stages
@@ -25,29 +22,7 @@ from builder.oci.digest import chain_ids
 from builder.oci.platform import Platform, parse_platform
 from builder.oci.reference import parse_reference
 from grammar.diagnostics import suggest
-from grammar.nodes import (
-    Add,
-    AnyInstruction,
-    Arg,
-    Cmd,
-    Copy,
-    Dockerfile,
-    Entrypoint,
-    Env,
-    Expose,
-    From,
-    Healthcheck,
-    Maintainer,
-    Onbuild,
-    Run,
-    Shell,
-    Stopsignal,
-    User,
-    Volume,
-    Word,
-    Workdir,
-)
-from grammar.nodes import Label as LabelNode
+from grammar.nodes import Dockerfile, From, Word
 
 
 def convert(dockerfile: Dockerfile, settings: FrontendSettings, resolver: BaseResolver) -> BuildPlan:
@@ -169,7 +144,7 @@ class Converter:
             self._trigger(state, stage, text)
         for node in stage.instructions:
             state.position += 1
-            self._apply(self._session, state, node)
+            apply(self._session, state, node)
 
     def _begin(self, stage: Stage, platform: Platform) -> StageState:
         node = stage.begin
@@ -351,49 +326,8 @@ class Converter:
             ) from None
         state.position += 1
         try:
-            self._apply(self._session, state, msgspec.structs.replace(node, span=stage.begin.span))
+            apply(self._session, state, msgspec.structs.replace(node, span=stage.begin.span))
         except LayerwrightError as error:
             error.span = stage.begin.image.span
             error.notes = (*error.notes, f"in the ONBUILD trigger: {text}")
             raise
-
-    def _apply(self, session: Session, state: StageState, node: AnyInstruction) -> None:
-        match node:
-            case Run():
-                run(session, state, node)
-            case Copy():
-                transfer.copy(session, state, node)
-            case Add():
-                transfer.add(session, state, node)
-            case Arg():
-                metadata.arg(session, state, node)
-            case Env():
-                metadata.env(session, state, node)
-            case LabelNode():
-                metadata.label(session, state, node)
-            case Cmd():
-                metadata.cmd(session, state, node)
-            case Entrypoint():
-                metadata.entrypoint(session, state, node)
-            case Expose():
-                metadata.expose(session, state, node)
-            case Volume():
-                metadata.volume(session, state, node)
-            case User():
-                metadata.user(session, state, node)
-            case Workdir():
-                metadata.workdir(session, state, node)
-            case Stopsignal():
-                metadata.stopsignal(session, state, node)
-            case Shell():
-                metadata.shell(session, state, node)
-            case Healthcheck():
-                metadata.healthcheck(session, state, node)
-            case Maintainer():
-                metadata.maintainer(session, state, node)
-            case Onbuild():
-                metadata.onbuild(session, state, node)
-            case From():
-                raise session.error(node, "nested-from", "FROM cannot be a trigger")
-            case _:
-                assert_never(node)

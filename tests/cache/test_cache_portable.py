@@ -85,10 +85,12 @@ def test_what_is_not_as_it_should_be_is_refused(name: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_do_more_than_be_refused(raw: bytes) -> None:
+    refused, document = "", Document()
     try:
-        decode_document(b'{"schema":1,"keys":1,' + raw)
-    except CorruptionError:
-        return
+        document = decode_document(b'{"schema":1,"keys":1,' + raw)
+    except CorruptionError as error:
+        refused = error.code
+    assert refused.startswith("cache-") or decode_document(encode_document(document)) == document
 
 
 def test_ours_win_and_nothing_else_is_lost() -> None:

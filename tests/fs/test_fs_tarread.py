@@ -458,22 +458,40 @@ SMALL = small()
 SMALL_LIMITS = Limits(entries=100, plain=1 << 20, file=1 << 20, header=1 << 16, segments=100)
 
 
-def consume(data: bytes) -> None:
-    """Reads all of it; no other error than TarError may come."""
+class InPieces(io.BytesIO):
+    """Gives no more than 13 bytes at a time, as a pipe may."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(13 if size is None or size < 0 else min(size, 13))
+
+
+def consumed(stream: io.BytesIO) -> tuple[list[tuple[Entry, bytes]], str]:
+    """All entries with their bodies, and the code of the TarError that ended it; no other error may come."""
+    found: list[tuple[Entry, bytes]] = []
     try:
-        for entry, body in read_tar(io.BytesIO(data), SMALL_LIMITS):
-            assert ".." not in entry.path.split("/")
-            assert not entry.path.startswith("/")
-            assert len(body.read()) == entry.size
-    except TarError:
-        return
+        for entry, body in read_tar(stream, SMALL_LIMITS):
+            found.append((entry, body.read()))
+    except TarError as error:
+        return found, error.code
+    return found, ""
+
+
+def safe_and_the_same_in_pieces(data: bytes) -> None:
+    """What is read stays inside and is whole, and does not depend on how the bytes come."""
+    entries, code = consumed(io.BytesIO(data))
+    for entry, body in entries:
+        assert ".." not in entry.path.split("/")
+        assert not entry.path.startswith("/")
+        assert len(body) == entry.size
+    assert code.startswith("tar-") or not code
+    assert consumed(InPieces(data)) == (entries, code)
 
 
 @given(st.binary(max_size=3000))
 @example(b"\0")
 @settings(max_examples=150, deadline=None)
 def test_random_bytes_give_an_archive_or_a_tar_error(data: bytes) -> None:
-    consume(data)
+    safe_and_the_same_in_pieces(data)
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
@@ -488,7 +506,7 @@ def test_damaged_archives_give_an_archive_or_a_tar_error(damage: list[tuple[int,
             if block[257:262] == b"ustar":
                 block[148:156] = b"        "
                 data[start + 148 : start + 156] = b"%06o\0 " % sum(block)
-    consume(bytes(data))
+    safe_and_the_same_in_pieces(bytes(data))
 
 
 def timed(make: Callable[[int], bytes], count: int) -> float:

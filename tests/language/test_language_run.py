@@ -72,11 +72,12 @@ def test_cache_sharing_keeps_two_steps_apart(place: Workplace, sharing: str) -> 
 def test_cache_shared_is_one_directory_for_both(place: Workplace) -> None:
     wait = "i=0; while test ! -e /c/{other} && test $i -lt 100; do sleep 0.05; i=$((i+1)); done; test -e /c/{other}"
     step = "RUN --mount=type=cache,target=/c,id=both touch /c/{own} && " + wait
-    place.build(
-        "FROM base AS a\n" + step.format(own="a", other="b") + " && touch /x\nFROM base AS b\n" + step.format(own="b", other="a")
-        + " && touch /x\nFROM base\nCOPY --from=a /x /a\nCOPY --from=b /x /b",
+    made = place.build(
+        "FROM base AS a\n" + step.format(own="a", other="b") + " && ls /c > /x\nFROM base AS b\n" + step.format(own="b", other="a")
+        + " && ls /c > /x\nFROM base\nCOPY --from=a /x /a\nCOPY --from=b /x /b",
         jobs=4,
     )  # fmt: skip
+    assert (made.text("a"), made.text("b")) == ("a\nb\n", "a\nb\n")
 
 
 def test_tmpfs_has_its_size_and_is_gone_afterwards(place: Workplace) -> None:
