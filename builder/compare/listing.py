@@ -27,6 +27,8 @@ from builder.fs.tarread import Body, read_tar
 PIECE = 30_000
 MAX_LINKS = 1_000_000
 
+_RANKS = {"whiteout": 1, "opaque": 2}
+
 
 class Node(msgspec.Struct, frozen=True, array_like=True):
     """One entry. `key` is its path with NUL between the names, so that a directory's contents follow it at once;
@@ -66,7 +68,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 def rank(node: Node) -> int:
     """A path may be an entry, a whiteout and an opaque directory at once."""
-    return {"whiteout": 1, "opaque": 2}.get(node.kind, 0)
+    return _RANKS.get(node.kind, 0)
 
 
 def list_layer(stream: Readable, file: Path, below: Callable[[], Iterable[Node]], limits: Limits = DEFAULT, piece: int = PIECE) -> Listing:

@@ -97,6 +97,8 @@ class _Parents:
             self._stack.pop()
         if key and not self._stack:
             yield self._made(b"")
+        if not key or key.rpartition(b"\0")[0] == self._stack[-1]:
+            return
         names = key.split(b"\0")
         for count in range(1, len(names)):
             parent = b"\0".join(names[:count])
