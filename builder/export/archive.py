@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builder.errors import CorruptionError
-from builder.export.sink import Write
+from builder.export.sink import FileSink, Write
 from builder.fs.entries import Entry
 from builder.fs.tarwrite import BLOCK, CHUNK, encode_header
 from builder.oci.digest import hex_of
@@ -31,10 +31,13 @@ def _blob(write: Write, name: str, blobs: BlobSource, descriptor: Descriptor) ->
     write(encode_header(Entry(name, "file", 0o444, size=descriptor.size)))
     done = 0
     with blobs.open(descriptor.digest) as reader:
-        while chunk := reader.read(CHUNK):
-            done += len(chunk)
-            if done <= descriptor.size:
-                write(chunk)
+        if isinstance(write, FileSink) and reader.is_file:
+            done = write.take(reader)
+        else:
+            while chunk := reader.read(CHUNK):
+                done += len(chunk)
+                if done <= descriptor.size:
+                    write(chunk)
     if done != descriptor.size:
         raise CorruptionError("blob-size", f"blob {descriptor.digest} has {done} bytes, its descriptor says {descriptor.size}")
     write(bytes(-done % BLOCK))

@@ -12,9 +12,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.errors import LayerwrightError, UsageError
+from builder.store.blobs import VerifiedReader
 from builder.store.space import guard_space
 
 Write = Callable[[bytes], object]
+
+
+class FileSink:
+    """A Write of a regular file, which takes blobs by the kernel."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._fd = file.fileno()
+        self._put = _whole(file.write)
+
+    def __call__(self, data: bytes) -> None:
+        self._put(data)
+
+    def take(self, blob: VerifiedReader) -> int:
+        """All of a blob, verified; how many bytes that were."""
+        return blob.copy_to(self._fd)
 
 
 def check_file(dest: str, stdout: BinaryIO | None) -> None:
@@ -60,7 +76,7 @@ def open_sink(dest: str, stdout: BinaryIO | None) -> Iterator[Write]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with guard_space(path.parent), _nameless(path.parent, temporary) as file:
-            yield _whole(file.write)
+            yield FileSink(file)
             os.fsync(file.fileno())
             if not temporary.exists():
                 _name(file.fileno(), temporary)

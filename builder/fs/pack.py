@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -32,26 +33,41 @@ class Packed(msgspec.Struct, frozen=True):
     plain_size: int
 
 
-class _Output:
-    """Digest and size of what goes out."""
+class Sink(Protocol):
+    """What takes a blob's bytes and knows their digest: a BlobWriter of the store."""
+
+    def write(self, data: bytes, /) -> int:
+        """Appends."""
+
+    def digest(self) -> Digest:
+        """Of all that was written so far."""
+
+
+class Hashed:
+    """A Sink of a plain function."""
 
     def __init__(self, out: Callable[[bytes], object]) -> None:
         self._out = out
-        self.hash = hashlib.sha256()
-        self.size = 0
+        self._hash = hashlib.sha256()
 
-    def write(self, data: bytes) -> None:
-        self.hash.update(data)
-        self.size += len(data)
+    def write(self, data: bytes, /) -> int:
+        """See Sink."""
+        self._hash.update(data)
         self._out(data)
+        return len(data)
+
+    def digest(self) -> Digest:
+        """See Sink."""
+        return Digest("sha256:" + self._hash.hexdigest())
 
 
 class _Pipeline:
     """Takes the plain tar in chunks of CHUNK."""
 
-    def __init__(self, compression: Compression, level: int | None, out: Callable[[bytes], object]) -> None:
-        self._output = _Output(out)
-        self._compressor = compress(compression, level, self._output.write)
+    def __init__(self, compression: Compression, level: int | None, out: Sink) -> None:
+        self._out = out
+        self._size = 0
+        self._compressor = compress(compression, level, self._write)
         self._plain = hashlib.sha256()
         self._plain_size = 0
         # Uncompressed, the plain digest is the blob's, and is taken once.
@@ -65,11 +81,15 @@ class _Pipeline:
 
     def finish(self) -> Packed:
         self._compressor.close()
-        digest = Digest("sha256:" + self._output.hash.hexdigest())
+        digest = self._out.digest()
         if self._hashing is None:
-            return Packed(DiffID(digest), digest, self._output.size, self._plain_size)
+            return Packed(DiffID(digest), digest, self._size, self._plain_size)
         self._hashing.close()
-        return Packed(DiffID("sha256:" + self._plain.hexdigest()), digest, self._output.size, self._plain_size)
+        return Packed(DiffID("sha256:" + self._plain.hexdigest()), digest, self._size, self._plain_size)
+
+    def _write(self, data: bytes) -> None:
+        self._size += len(data)
+        self._out.write(data)
 
     def abandon(self) -> None:
         self._compressor.stop()
@@ -81,13 +101,13 @@ def pack(
     entries: Iterable[tuple[Entry, Opener | None]],
     compression: Compression,
     level: int | None,
-    out: Callable[[bytes], object],
+    out: Sink | Callable[[bytes], object],
 ) -> Packed:
-    """Writes the layer of these entries, in their order, to `out`, which is called from another thread.
+    """Writes the layer of these entries, in their order, to `out`, which is called from another thread, one at a time.
 
     Raises UsageError for an impossible level, and what opening, reading or `out` raise; what was written then is void.
     """
-    pipeline = _Pipeline(compression, level, out)
+    pipeline = _Pipeline(compression, level, Hashed(out) if callable(out) else out)
     try:
         writer = TarWriter(pipeline.write)
         for entry, opener in entries:
@@ -105,9 +125,9 @@ def pack(
         pipeline.abandon()
 
 
-def repack(plain: Readable, compression: Compression, level: int | None, out: Callable[[bytes], object]) -> Packed:
+def repack(plain: Readable, compression: Compression, level: int | None, out: Sink | Callable[[bytes], object]) -> Packed:
     """Compresses a tar that is there already, byte for byte: another blob of the same DiffID."""
-    pipeline = _Pipeline(compression, level, out)
+    pipeline = _Pipeline(compression, level, Hashed(out) if callable(out) else out)
     try:
         while chunk := plain.read(CHUNK):
             pipeline.write(chunk)

@@ -114,7 +114,7 @@ class Packer:
         with self._store.blobs.writer() as writer:
             entries = layer_entries(str(self._store.root / "layers" / record.dir), self._opaque_xattr) if record.dir else ()
             changed = ((change(entry), opener) for entry, opener in entries) if change else entries
-            packed = pack(changed, compression, level, writer.write)
+            packed = pack(changed, compression, level, writer)
             digest, size = writer.commit(packed.digest)
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
 
@@ -124,7 +124,7 @@ class Packer:
 
         source = fetched(self._store, self._fetch, record)
         with self._store.blobs.open(source.digest) as reader, self._store.blobs.writer() as writer:
-            packed = repack(decompress(reader), compression, level, writer.write)
+            packed = repack(decompress(reader), compression, level, writer)
             reader.drain()
             digest, size = writer.commit(packed.digest)
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id

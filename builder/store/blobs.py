@@ -22,65 +22,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import CorruptionError, NotFoundError
 from builder.oci.digest import Digest, digest_of, hex_of, parse_digest
 from builder.oci.sha256 import large
 from builder.store.arrivals import Arrivals
 from builder.store.space import guard_space
+from builder.store.verified import VerifiedReader as VerifiedReader
+from builder.store.verified import corrupt_blob
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import ReadableBuffer
 
 CHUNK = 1 << 20
 SMALL = 1 << 16
 """Up to here a blob is read and hashed at one stroke: manifests and configs."""
-
-
-class VerifiedReader(io.RawIOBase):
-    """The bytes of a blob; CorruptionError in place of the end when they are not what its digest says."""
-
-    def __init__(self, raw: BinaryIO, digest: Digest) -> None:
-        super().__init__()
-        self._raw = raw
-        self._digest = digest
-        self._hash = large()
-        self.verified = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        if not len(view):
-            return 0
-        count = self._raw.readinto(view)  # type: ignore[attr-defined]
-        assert isinstance(count, int)
-        if count:
-            self._hash.update(view[:count])
-        elif not self.verified:
-            self._check()
-        return count
-
-    def drain(self) -> None:
-        """Reads the rest, so that the blob is verified as a whole."""
-        buffer = bytearray(CHUNK)
-        while self.readinto(buffer):
-            pass
-
-    def _check(self) -> None:
-        if self._hash.hexdigest() != hex_of(self._digest):
-            raise corrupt_blob(self._digest)
-        self.verified = True
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-    def __enter__(self) -> VerifiedReader:
-        return self
 
 
 class BlobWriter(Protocol):
@@ -88,6 +45,10 @@ class BlobWriter(Protocol):
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Appends; how many bytes that were."""
+        ...
+
+    def digest(self) -> Digest:
+        """Of all that was written so far."""
         ...
 
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
@@ -135,11 +96,6 @@ class BlobStore(Protocol):
         ...
 
 
-def corrupt_blob(digest: Digest) -> CorruptionError:
-    """The error for bytes that are not what their name says."""
-    return CorruptionError("blob-corrupt", f"the bytes of blob {digest} do not have that digest", help="run `layerwright fsck --repair`")
-
-
 def missing_blob(digest: Digest) -> NotFoundError:
     """The error for a blob that is not in the store."""
     return NotFoundError("blob-missing", f"blob {digest} is not in the store")
@@ -176,6 +132,8 @@ class DirectoryBlobs(_Shared):
         self._directory = str(root / "sha256")
         self._ingest = str(ingest or root / "ingest")
         self._clock = clock
+        self._written: dict[Digest, int] = {}
+        """Blobs whose bytes were hashed here as they were written, with the time that their file then has."""
         self.arrivals = Arrivals()
         os.makedirs(self._directory, 0o700, exist_ok=True)
         os.makedirs(self._ingest, 0o700, exist_ok=True)
@@ -187,13 +145,14 @@ class DirectoryBlobs(_Shared):
     def size(self, digest: Digest) -> int | None:
         path = self.path(digest)
         try:
-            self._touch(path)
+            self._touch(path, digest)
             return os.stat(path, follow_symlinks=False).st_size
         except FileNotFoundError:
             return None
 
     def open(self, digest: Digest) -> VerifiedReader:
-        return VerifiedReader(open(self._opened(digest), "rb", buffering=0), digest)
+        fd = self._opened(digest)
+        return VerifiedReader(open(fd, "rb", buffering=0), digest, known=digest in self._written)
 
     def _opened(self, digest: Digest) -> int:
         path = self.path(digest)
@@ -201,7 +160,7 @@ class DirectoryBlobs(_Shared):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise missing_blob(digest) from None
-        self._touch(fd)
+        self._touch(fd, digest)
         return fd
 
     def read(self, digest: Digest, limit: int) -> bytes:
@@ -244,16 +203,22 @@ class DirectoryBlobs(_Shared):
             if len(name) == 64:
                 yield parse_digest("sha256:" + name)
 
-    def _touch(self, where: str | int) -> None:
+    def _touch(self, where: str | int, digest: Digest) -> None:
         now = self._clock()
+        # Where the time is not the one given here, somebody else touched the file, or wrote to it: its bytes are to be verified.
+        if digest in self._written and os.stat(where).st_mtime_ns != self._written[digest]:
+            del self._written[digest]
         with contextlib.suppress(PermissionError):  # a store that may only be read
             os.utime(where, ns=(now, now))
+            if digest in self._written:
+                self._written[digest] = now
 
     def adopt(self, temporary: str, digest: Digest) -> None:
         """Renames a finished temporary file to its final name."""
         path = self.path(digest)
-        self._touch(temporary)
+        self._touch(temporary, digest)
         os.rename(temporary, path)
+        self._written[digest] = os.stat(path).st_mtime_ns
 
 
 class _FileWriter:
@@ -279,8 +244,11 @@ class _FileWriter:
             self._arrival.grew(len(view))
         return len(view)
 
+    def digest(self) -> Digest:
+        return Digest("sha256:" + self._hash.hexdigest())
+
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
-        digest = Digest("sha256:" + self._hash.hexdigest())
+        digest = self.digest()
         if expected is not None and digest != expected:
             raise CorruptionError("blob-digest", f"the bytes received for blob {expected} have the digest {digest}")
         # The size is compared too: a torn file of an older, unsynced time does not stand in the way of a whole one.
@@ -350,8 +318,11 @@ class _MemoryWriter:
         self._data += view
         return len(view)
 
+    def digest(self) -> Digest:
+        return Digest("sha256:" + large(self._data).hexdigest())
+
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
-        digest = Digest("sha256:" + large(self._data).hexdigest())
+        digest = self.digest()
         if expected is not None and digest != expected:
             raise CorruptionError("blob-digest", f"the bytes received for blob {expected} have the digest {digest}")
         self._store.place(digest, bytes(self._data))

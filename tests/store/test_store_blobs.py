@@ -190,3 +190,32 @@ def test_readers_of_a_deleted_blob_read_on(tmp_path: Path) -> None:
     with blobs.open(digest) as reader:
         blobs.delete(digest)
         assert reader.readall() == b"x" * 100
+
+
+def copied(blobs: DirectoryBlobs, digest: Digest, out: Path) -> bytes:
+    with open(out, "wb", buffering=0) as file, blobs.open(digest) as reader:
+        file.write(b"before")
+        assert reader.copy_to(file.fileno()) == os.stat(blobs.path(digest)).st_size
+        file.write(b"after")
+    return out.read_bytes()
+
+
+def test_a_blob_is_copied_by_the_kernel(tmp_path: Path) -> None:
+    blobs, data = DirectoryBlobs(tmp_path / "store"), os.urandom(3 << 20)
+    digest = blobs.put(data)
+    assert copied(blobs, digest, tmp_path / "out") == b"before" + data + b"after"
+    assert copied(DirectoryBlobs(tmp_path / "store"), digest, tmp_path / "out") == b"before" + data + b"after"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+@pytest.mark.parametrize("same_process", [False, True])
+def test_a_blob_that_was_written_to_is_not_copied_as_good(tmp_path: Path, same_process: bool, touched: bool) -> None:
+    blobs, data = DirectoryBlobs(tmp_path / "store"), os.urandom(1 << 17)
+    digest = blobs.put(data)
+    with open(blobs.path(digest), "r+b") as file:
+        file.write(b"rotten")
+    reading = blobs if same_process else DirectoryBlobs(tmp_path / "store")
+    if touched:
+        assert reading.has(digest)
+    with pytest.raises(CorruptionError):
+        copied(reading, digest, tmp_path / "out")
