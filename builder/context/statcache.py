@@ -28,6 +28,24 @@ _BLOCK = 1 << 20
 _LARGE = 1 << 20
 
 
+class Inode(msgspec.Struct, frozen=True, gc=False):
+    """What counts of an os.stat_result, in a third of its memory: there may be one for each file of a context."""
+
+    st_dev: int
+    st_ino: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+
+Stat = os.stat_result | Inode
+
+
+def inode_of(st: os.stat_result) -> Inode:
+    """A stat result to keep."""
+    return Inode(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+
+
 class DigestStore(Protocol):
     """Where digests are remembered; builder.store.index.Index is one. Losing rows costs time, nothing else."""
 
@@ -46,9 +64,9 @@ class FileDigests:
         self._clock = clock
         self._threads = threads or min(8, os.cpu_count() or 1)
 
-    def of(self, tree: Tree, paths: Sequence[str], seen: Sequence[os.stat_result | None] = ()) -> list[str]:
+    def of(self, tree: Tree, paths: Sequence[str], seen: Sequence[Stat | None] = ()) -> list[str]:
         """The sha256, as hex, of each file's bytes; `seen` is what stat just said of them, where that is known."""
-        stats = seen if seen and None not in seen else _stats(tree, paths)
+        stats: Sequence[Stat | None] = seen if seen and None not in seen else _stats(tree, paths)
         known = self._known(stats)
         found: list[str | None] = [_match(known, st) for st in stats]
         rows = self._fill(tree, paths, stats, found)
@@ -57,7 +75,7 @@ class FileDigests:
         return [digest for digest in found if digest is not None]
 
     def _fill(
-        self, tree: Tree, paths: Sequence[str], stats: Sequence[os.stat_result | None], found: list[str | None]
+        self, tree: Tree, paths: Sequence[str], stats: Sequence[Stat | None], found: list[str | None]
     ) -> list[FileDigest]:
         """Hashes what is not known: large files by threads, small ones here (a thread's switch costs more than they do)."""
         missing = [index for index, digest in enumerate(found) if digest is None]
@@ -76,7 +94,7 @@ class FileDigests:
             found[index] = digest
         return [row for _, row in hashed.values() if row is not None]
 
-    def _known(self, stats: Sequence[os.stat_result | None]) -> dict[tuple[int, int], FileDigest]:
+    def _known(self, stats: Sequence[Stat | None]) -> dict[tuple[int, int], FileDigest]:
         if self._store is None:
             return {}
         return self._store.get_file_digests((st.st_dev, st.st_ino) for st in stats if st is not None)
@@ -143,7 +161,7 @@ def _stat_open(tree: Tree, path: str) -> os.stat_result | None:
         os.close(fd)
 
 
-def _match(known: dict[tuple[int, int], FileDigest], st: os.stat_result | None) -> str | None:
+def _match(known: dict[tuple[int, int], FileDigest], st: Stat | None) -> str | None:
     row = None if st is None else known.get((st.st_dev, st.st_ino))
     if row is None or st is None:
         return None

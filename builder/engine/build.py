@@ -37,6 +37,7 @@ from builder.oci.platform import Platform, host_platform, parse_platform
 from builder.ops.destination import Times
 from builder.ops.runner import Operations
 from builder.ops.secrets import GivenSecrets
+from builder.ops.unchanged import Unchanged
 from builder.progress.broadcast import Broadcast
 from builder.progress.events import BuildFinished, Listener, Note, Silent
 from builder.snapshot.layers import LayerId, LayerLost
@@ -181,8 +182,15 @@ class _Build:
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
         self._caches = Caches(request, shop, listener, clock)
+        shop.layers.hear_skipped(self._skipped)
         if request.cache_from:
             chronicle.imported = self._caches.told_of
+
+    def _skipped(self, paths: tuple[str, ...]) -> None:
+        """No fault of the build: only the machine's root makes devices, and a step has those of the sandbox."""
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        text = f"/{paths[0]}{more} of a base image could not be made, for only root makes devices; the image keeps what its layers say"
+        self._listener.on_event(Note(time=self._clock.now_ns(), message=text))
 
     def run(self) -> BuildOutcome:
         """All of it."""
@@ -277,6 +285,7 @@ class _Build:
             self._digests,
             times,
             self._chronicle.history.manifests,
+            Unchanged(shop.store.index),
         )
         jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
         solver = Solver(

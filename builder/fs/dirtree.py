@@ -58,6 +58,18 @@ class DirTree:
         handle = self._directories.get(path)
         return () if handle is None else tuple(decode_path(name) for name in list_names(handle))
 
+    def stats(self, path: str) -> list[tuple[str, os.stat_result]]:
+        """What stat says of each entry of a directory, by name; FileNotFoundError when one vanishes meanwhile."""
+        handle = self._directories.get(path)
+        if handle is None:
+            raise FileNotFoundError(errno.ENOENT, "no such directory in the tree", path)
+        fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle.fd)
+        try:
+            with os.scandir(fd) as found:
+                return sorted([(item.name, item.stat(follow_symlinks=False)) for item in found])
+        finally:
+            os.close(fd)
+
     def scan(self, path: str) -> Iterator[tuple[str, Entry, os.stat_result, tuple[tuple[str, bytes], ...]]]:
         """Each entry of a directory as names, lstat, stat and xattrs would tell, at a third of their cost."""
         handle = self._directories.get(path)

@@ -15,7 +15,7 @@ import msgspec
 
 from builder.context.ignore import IgnoredTree, Patterns, parse_patterns
 from builder.context.scan import Seen
-from builder.context.statcache import FileDigests
+from builder.context.statcache import FileDigests, Inode, inode_of
 from builder.fs.entries import encode_path
 from builder.fs.tree import DirTree, Tree
 from builder.graph.operations import CopyAction, CopyFrom
@@ -106,7 +106,7 @@ class Walk:
         self._excludes = excludes
         self.records: list[Record] = []
         self._files: list[str] = []
-        self._stats: list[os.stat_result | None] = []
+        self._stats: list[Inode | None] = []
         self._tops: list[str] = []
         self._contents: list[str] = []
         self.witness: Witness | None = None
@@ -162,7 +162,7 @@ class Walk:
             first = number if seen.identity is None else links.setdefault(seen.identity, number)
             self.records.append(("file", raw, entry.mode, uid, gid, seen.xattrs, entry.size, number - first))
             self._files.append(entry.path)
-            self._stats.append(seen.stat)
+            self._stats.append(None if seen.stat is None else inode_of(seen.stat))
         else:
             special = (encode_path(entry.link), entry.major, entry.minor, parent)
             self.records.append((entry.kind, raw, entry.mode, uid, gid, seen.xattrs, *special))

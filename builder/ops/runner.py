@@ -15,6 +15,7 @@ from builder.graph.operations import (
     CacheSpec,
     ContextSource,
     CopyAction,
+    CopyFrom,
     GitSource,
     HttpSource,
     ImageSource,
@@ -30,6 +31,8 @@ from builder.ops.destination import Applied, Destination, Times
 from builder.ops.digests import Walk, Witness, owner_digest, tree_walk, walked
 from builder.ops.manifest import MAX_ROWS, Manifests, encode_manifest
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput, TreeInput
+from builder.ops.select import select
+from builder.ops.unchanged import Glance, Unchanged
 from builder.snapshot.layers import LayerId, Layers
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class Operations:
         file_digests: FileDigests,
         times: Times,
         manifests: Manifests | None = None,
+        unchanged: Unchanged | None = None,
     ) -> None:
         self._layers = layers
         self._contexts = contexts
@@ -68,8 +72,9 @@ class Operations:
         self._file_digests = file_digests
         self._times = times
         self._manifests = manifests
+        self._unchanged = unchanged or Unchanged(None)
         self._digests: dict[tuple[str, int, str], str] = {}
-        self._witnesses: dict[tuple[str, int], Witness] = {}
+        self._witnesses: dict[tuple[str, int], Witness | Glance] = {}
         self._lock = threading.Lock()
 
     # -- sources ----------------------------------------------------------------------------------------
@@ -136,22 +141,52 @@ class Operations:
     def _selection(self, vertex: Vertex, action: CopyAction, index: int, source: StepInput) -> str:
         """What a COPY takes from an input; files outside the store may change, and are looked at again after the copy."""
         tree, witness = self._tree(source), Witness()
-        watched = witness if isinstance(source, TreeInput) and not source.pin else None
-        walks = [walked(action, part, tree, self._file_digests, watched) for part in action.sources if part.input == index]
+        parts = [part for part in action.sources if part.input == index]
+        free = isinstance(source, TreeInput) and not source.pin
+        glance = self._glance(tree, action, parts) if free else None
+        if glance is not None and glance.digest is not None:
+            with self._lock:
+                self._witnesses[vertex.id, index] = glance
+            return glance.digest
+        walks = [walked(action, part, tree, self._file_digests, witness if free else None) for part in parts]
         with self._lock:
             self._witnesses[vertex.id, index] = witness
         digest = combine("selection", *(walk.found for walk in walks))
         self._keep(digest, walks)
+        if glance is not None:
+            glance.remember(digest, sum(len(walk.records) for walk in walks))
         return digest
+
+    def _glance(self, tree: Tree, action: CopyAction, parts: Sequence[CopyFrom]) -> Glance | None:
+        """A look at what a COPY takes; its digest counts where what was digested is kept as well."""
+        items = [item for part in parts for item in select(tree, part.paths, parents=action.parents).items]
+        rules = ([(part.paths, part.zero_owner) for part in parts], action.parents, action.excludes)
+        glance = self._unchanged.glance(tree, rules, items)
+        if glance is not None and glance.digest is not None and glance.count <= MAX_ROWS and not self._kept(glance.digest):
+            glance.digest = None
+        return glance
+
+    def _kept(self, digest: str) -> bool:
+        return self._manifests is None or self._manifests.has(digest)
 
     def _settled(self, vertex: Vertex, inputs: tuple[StepInput, ...], control: StepControl) -> bool:
         """Whether what was copied is still what the key was made of."""
         for index, source in enumerate(inputs):
             witness = self._witnesses.get((vertex.id, index))
-            if isinstance(source, TreeInput) and witness is not None and not witness.holds(source.tree):
+            if isinstance(source, TreeInput) and witness is not None and not self._holds(vertex, index, source, witness):
                 control.warn("context-changed", "files of the build context changed while they were copied, so the result is not cached")
                 return False
         return True
+
+    def _holds(self, vertex: Vertex, index: int, source: TreeInput, witness: Witness | Glance) -> bool:
+        """A glance sees more than a COPY takes; where that has changed, what it takes is digested once more."""
+        holds = witness.holds(source.tree)
+        if holds or isinstance(witness, Witness):
+            return holds
+        action = vertex.operation
+        assert isinstance(action, CopyAction), "only a COPY has a witness"
+        found = (walked(action, part, source.tree, self._file_digests).found for part in action.sources if part.input == index)
+        return combine("selection", *found) == witness.digest
 
     def _mount_digest(self, mount: BindSpec | CacheSpec, source: StepInput) -> str:
         if isinstance(mount, CacheSpec):

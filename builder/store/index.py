@@ -20,7 +20,7 @@ from builder.store.layertable import LayerId, LayerTable
 _BATCH = 400
 """Rows asked for in one query; well under SQLITE_MAX_VARIABLE_NUMBER of old versions (999) at two variables a row."""
 
-_REMEMBERED = ("key GLOB 'parsed/*' OR key GLOB 'checked/*'", "key GLOB 'at/*'")
+_REMEMBERED = ("key GLOB 'parsed/*' OR key GLOB 'checked/*' OR key GLOB 'walk/*'", "key GLOB 'at/*'")
 
 
 class FileDigest(msgspec.Struct, frozen=True):
