@@ -109,9 +109,9 @@ class _Copier:
         return path
 
     def _copy_file(self, name: str, placed: Placed) -> None:
+        path = self._destination(name)
         if self._left_out(placed.entry, name):
             return
-        path = self._destination(name)
         placed.entry = msgspec.structs.replace(placed.entry, path=path)
         self._plan.put(placed)
         self._plan.touch(path.rpartition("/")[0], self._times.created)

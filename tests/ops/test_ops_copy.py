@@ -292,6 +292,8 @@ def test_1_5_fifos_and_devices_are_copied_and_sockets_told(bench: Any) -> None:
     assert (bench.upper / "d/null").stat().st_rdev == os.makedev(1, 3)
     assert (bench.upper / "d/fifo").is_fifo()
     assert bench.shown()["d/fifo"] == "f 640 0:0"
+    bench.copy("s/sock", "/made/for/it/")
+    assert bench.shown()["made/for/it"] == "d 755 0:0"
 
 
 def test_1_5_a_device_that_means_a_deletion_is_left_out(bench: Any) -> None:
