@@ -11,7 +11,7 @@ from builder.report.layout import Box, Layout, place
 
 WIDTH, HEIGHT = 216, 42
 GAP_X, GAP_Y = 36, 20
-TOP, EDGE = 34, 12
+TOP, EDGE, CORNER = 34, 12, 7
 LETTERS = 25
 SMALL_LETTERS = 33
 
@@ -21,7 +21,7 @@ _STATES = {"cached": "hit", "ran": "ran", "failed": "failed", "cancelled": "off"
 def draw_graph(steps: Sequence[StepFacts]) -> Html:
     """The picture, with its title and description."""
     layout = place(steps)
-    width = len(layout.columns) * (WIDTH + GAP_X) - GAP_X + 2 * EDGE
+    width = len(layout.columns) * (WIDTH + GAP_X) + EDGE
     height = TOP + layout.rows * (HEIGHT + GAP_Y) - GAP_Y + EDGE
     edges, critical = _edges(layout, steps)
     return tag(
@@ -94,19 +94,38 @@ def _edges(layout: Layout, steps: Sequence[StepFacts]) -> tuple[list[str], list[
         for given in box.inputs:
             source = layout.boxes[given]
             waited = any(steps[index].critical for index in box.steps) and any(steps[index].critical for index in source.steps)
-            (critical if waited else plain).append(_curve(source, box))
+            (critical if waited else plain).append(_way(source, box, given))
     return plain, critical
 
 
-def _curve(source: Box, target: Box) -> str:
-    """Down from one box to another; past boxes between them in one column it bows out to the left."""
-    x1, y1 = _x(source.column) + WIDTH // 2, _y(source.row) + HEIGHT
-    x2, y2 = _x(target.column) + WIDTH // 2, _y(target.row)
-    if source.column == target.column and target.row > source.row + 1:
-        left = _x(source.column)
-        return f"M{left + 24},{y1} C{left - 22},{y1 + 24} {left - 22},{y2 - 24} {left + 24},{y2}"
-    middle = (y1 + y2) // 2
-    return f"M{x1},{y1} C{x1},{middle} {x2},{middle} {x2},{y2}"
+def _way(source: Box, target: Box, number: int) -> str:
+    """Straight down to the next row; else out at the side, down the gap between columns, and along the gap between rows.
+
+    So no edge passes behind a box. Edges of different sources are a few pixels apart where they share a gap.
+    """
+    x1, y1, x2, y2 = _x(source.column), _y(source.row), _x(target.column) + WIDTH // 2, _y(target.row)
+    if source.column == target.column and target.row == source.row + 1:
+        return f"M{x2},{y1 + HEIGHT} V{y2}"
+    aside = 4 * (number % 5 - 2)
+    out, gap = (x1, x1 - GAP_X // 2 + aside) if target.column < source.column else (x1 + WIDTH, x1 + WIDTH + GAP_X // 2 + aside)
+    row = y2 - GAP_Y // 2 + 3 * (number % 3 - 1)
+    return _rounded([(out, y1 + HEIGHT // 2), (gap, y1 + HEIGHT // 2), (gap, row), (x2, row), (x2, y2)])
+
+
+def _rounded(points: list[tuple[int, int]]) -> str:
+    """A line through points, along the axes, its corners rounded."""
+    parts = [f"M{points[0][0]},{points[0][1]}"]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        enter, leave = _toward(corner, before), _toward(corner, after)
+        parts.append(f"L{enter[0]},{enter[1]} Q{corner[0]},{corner[1]} {leave[0]},{leave[1]}")
+    return " ".join((*parts, f"L{points[-1][0]},{points[-1][1]}"))
+
+
+def _toward(corner: tuple[int, int], point: tuple[int, int]) -> tuple[int, int]:
+    """The point where the rounding of a corner begins."""
+    (x, y), (to_x, to_y) = corner, point
+    reach = min(CORNER, max(abs(to_x - x), abs(to_y - y)) // 2)
+    return x + reach * ((to_x > x) - (to_x < x)), y + reach * ((to_y > y) - (to_y < y))
 
 
 def _cut(name: str, letters: int) -> str:

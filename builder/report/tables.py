@@ -15,11 +15,12 @@ _CLASSES = {"ran": "ran", "cached": "hit", "failed": "failed"}
 
 
 def steps_table(facts: Facts) -> Html:
-    """Every step, in the order of the graph: what it is, hit or miss and why, when it began, how long it took, what it added."""
+    """Every step, in the order of the lines: what it is, hit or miss and why, when it began, how long it took, what it added."""
     longest = max((step.duration for step in facts.steps), default=0)
     caption = "Steps in the order of the Dockerfile; times count from the beginning of the build."
     heads = ("Step", "Result", "Began", "Took", "Added")
-    return _table(caption, heads, (2, 3, 4), join(_step_row(step, longest) for step in facts.steps), narrow_without=(2,))
+    ordered = sorted(facts.steps, key=lambda step: step.record.span.line if step.record.span is not None else 0)
+    return _table(caption, heads, (2, 3, 4), join(_step_row(step, longest) for step in ordered), narrow_without=(2,))
 
 
 def _step_row(step: StepFacts, longest: int) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import msgspec
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.report.facts import StepFacts
+from builder.report.graph import draw_graph
 from builder.report.layout import FOLDED_FROM, place
 from builder.report.schedule import Span, critical_path, lanes
-from tests.report.pages import facts, step
+from tests.report.pages import Page, facts, step
 
 
 @st.composite
@@ -39,6 +41,37 @@ def test_every_edge_points_down_and_no_box_lies_on_another(steps: list[StepFacts
         assert all(layout.boxes[source].row < box.row for source in box.inputs)
         assert layout.columns[box.column] == box.stage
         assert box.row < layout.rows
+
+
+@given(steps=graphs(12))
+@settings(deadline=None, max_examples=60)
+def test_no_edge_passes_behind_a_box(steps: list[StepFacts]) -> None:
+    page = Page(b"<html>" + draw_graph(steps).encode() + b"</html>")
+    width, height = (int(page.all("svg")[0][name]) for name in ("width", "height"))
+    boxes = [tuple(int(rect[name]) for name in ("x", "y", "width", "height")) for rect in page.all("rect") if rect.get("class") != "mark"]
+    lines = [line for path in page.all("path") for line in _lines(path["d"])]
+    assert len(boxes) == len(steps)
+    for (x1, y1), (x2, y2) in lines:
+        assert x1 == x2 or y1 == y2
+        assert 0 <= min(x1, x2) <= max(x1, x2) <= width
+        assert 0 <= min(y1, y2) <= max(y1, y2) <= height
+        for x, y, wide, high in boxes:
+            beside = max(x1, x2) <= x or min(x1, x2) >= x + wide or max(y1, y2) <= y or min(y1, y2) >= y + high
+            assert beside, f"{x1},{y1} to {x2},{y2} passes behind {x},{y}"
+
+
+def _lines(drawn: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The straight pieces of a path; a rounded corner counts as its corner."""
+    found: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    at = (0, 0)
+    for command, rest in re.findall(r"([MLQV])([^MLQV]*)", drawn):
+        numbers = [int(number) for number in re.findall(r"-?\d+", rest)]
+        points = [(at[0], numbers[0])] if command == "V" else list(zip(numbers[::2], numbers[1::2], strict=True))
+        for point in points:
+            if command != "M":
+                found.append((at, point))
+            at = point
+    return found
 
 
 def test_long_runs_of_one_outcome_are_one_box() -> None:
