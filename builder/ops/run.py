@@ -35,6 +35,7 @@ from builder.oci.platform import parse_platform
 from builder.ops.copy import apply_copy
 from builder.ops.destination import Destination, Times
 from builder.ops.emulation import require_platform
+from builder.ops.leavings import commit
 from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput
 from builder.ops.secrets import Secrets
@@ -109,7 +110,7 @@ class RunSteps:
                 with contextlib.suppress(LayerwrightError, OSError):  # a full disk may be why it failed
                     control.left(draft.commit(f"left by {note}"))
                 raise error
-            return Outcome(draft.commit(note), ended.usage)
+            return Outcome(commit(draft, note, control), ended.usage)
 
     def prepare(
         self, action: RunAction, inputs: Sequence[StepInput], control: StepControl, stack: contextlib.ExitStack

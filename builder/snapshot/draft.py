@@ -56,6 +56,8 @@ class Draft:
         self._work = 0
         self.changed = False
         """After `commit`: whether the layer holds anything."""
+        self.sockets: tuple[str, ...] = ()
+        """After `commit`: the sockets that were left out of it."""
         self.upper = str(directory / "upper")
         """The overlay-format directory that file operations write into; not after `root()` in copy mode."""
         with guard_space(directory):
@@ -89,7 +91,7 @@ class Draft:
         """Makes the layer, atomically; EMPTY when nothing changed. The draft is used up."""
         with guard_space(self._directory):
             changed = self._changes()
-            self.changed = not changed.empty
+            self.changed, self.sockets = not changed.empty, changed.sockets
             layer = self._commit(self.upper, changed, note)
             if self._copies is not None and self._copy is not None:
                 self._copies.keep(self._copy, (*self._ids, layer) if self.changed else self._ids)

@@ -76,6 +76,10 @@ class Layers:
         """The attribute by which a layer's directory says that it hides what lower ones have there."""
         return self._opaque_xattr
 
+    def hear_skipped(self, told: Callable[[tuple[str, ...]], object]) -> None:
+        """Who is told the devices of a layer that this user could not make."""
+        self._unpacker.skipped = told
+
     # What there is
 
     def add_base(self, chain_id: ChainID, diff_id: DiffID, descriptor: Descriptor, origin: str | None) -> LayerId:

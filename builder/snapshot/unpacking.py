@@ -73,6 +73,8 @@ class Unpacker:
         self._place = place
         self._paths: dict[LayerId, str] = {}
         self._lock = threading.Lock()
+        self.skipped: Callable[[tuple[str, ...]], object] = lambda paths: None
+        """Told the devices that this user could not make."""
 
     def directories(self, stack: Sequence[LayerId]) -> tuple[str, ...]:
         """The directory of each layer, lowest first as given; the caller holds them all."""
@@ -200,6 +202,8 @@ class Unpacker:
             descriptor = confirm()
             if isinstance(lower, LaterTree):
                 lower.settle_root(target)
+            if unpacked.skipped:
+                self.skipped(unpacked.skipped)
             if record.diff_id is not None and unpacked.diff_id != record.diff_id:
                 raise CorruptionError(
                     "layer-diff-id",

@@ -50,6 +50,22 @@ def test_layers_are_the_same_as_those_of_root(command: Command, box_tar: Path, o
     assert theirs["digest"] == ours["digest"]
 
 
+def test_devices_that_only_root_can_make_are_told(command: Command, box_tar: Path, ordinary_user: OrdinaryUser) -> None:
+    place = ordinary_user.home / "devices"
+    place.mkdir()
+    shutil.copy(box_tar, place / "box.tar")
+    (place / "Dockerfile").write_text("FROM scratch\nADD box.tar /\nRUN mknod /one c 1 3 && mknod /two b 7 0\n")
+    command.build("-t", "devices", "-o", f"type=oci,dest={place}/devices.tar", str(place))
+    (place / "Dockerfile").write_text("FROM devices\nRUN --network=none echo ran\n")
+    for path in (place, *place.iterdir()):
+        os.chown(path, ordinary_user.uid, ordinary_user.gid)
+    ordinary_user.python("-c", LAYERWRIGHT, "load", "-i", f"{place}/devices.tar")
+    ended = ordinary_user.python("-c", BUILD, "--progress", "plain", "--strict", str(place), check=False)
+    said = ended.stderr.decode()
+    assert ended.returncode == 0, said
+    assert "\n/one and 1 more of a base image could not be made, for only root makes devices; the image keeps what its layers say\n" in said
+
+
 def test_the_debian_example_builds_and_runs(ordinary_user: OrdinaryUser, debian_base: str) -> None:
     place = ordinary_user.home / "python-app"
     shutil.copytree(EXAMPLES / "python-app", place)
