@@ -30,7 +30,7 @@ from grammar.nodes import Dockerfile
 
 Method = Literal["check", "outline", "targets"]
 
-CHECKED = 2
+CHECKED = 3
 """Raised with every change to a rule, so that an older report is not believed."""
 
 

@@ -29,7 +29,8 @@ def lint(dockerfile: Dockerfile, facts: LintFacts | None = None) -> LintReport:
             if merged.allows(rule.name, rule.experimental):
                 span = _on_first_line(finding, node)
                 warning = LintWarning(rule.name, finding.message, span, finding.help or rule.way_out, rule.page, rule.url, rule.summary)
-                found.append((span, order, warning, merged.error))
+                # A file's error=true speaks of BuildKit's rules: what builds there builds here; --strict speaks of all.
+                found.append((span, order, warning, merged.error and not rule.own))
     found.sort(key=lambda item: (item[0], item[1]))
     warnings = tuple(warning for _, _, warning, _ in found)
     return LintReport(dockerfile.source, warnings, tuple(sorted({warning.rule for _, _, warning, error in found if error})))

@@ -204,6 +204,7 @@ OPTIONS = [
     ("# check=skip=ConsistentInstructionCasing,FromAsCasing;error=true\nFROM scratch as base\ncopy a /a\n", {}, [], ()),
     ("# check=skip=ConsistentInstructionCasing;error=true\nFROM scratch as base\ncopy a /a\n", {}, ["FromAsCasing"], ("FromAsCasing",)),
     ("# check=skip=all\nFROM scratch as base\n", {"BUILDKIT_DOCKERFILE_CHECK": "error=true"}, ["FromAsCasing"], ("FromAsCasing",)),
+    ("# check=error=true\nFROM scratch\nCOPY a b /c\n", {}, ["CopySeveralOntoFile"], ()),
     ("# check=error=true\nFROM scratch as base\n", {"BUILDKIT_DOCKERFILE_CHECK": "skip=all"}, [], ()),
     (
         "# check=skip=all;experimental=InvalidDefinitionDescription\n# x\nARG foo\nFROM scratch as y\n",
