@@ -1,5 +1,7 @@
 """The packet filter rules that let steps out and keep them apart: one table of ours in nftables, else iptables.
 
+For IPv6 a second table of the same name and rules, by nftables only.
+
     forward      step to step: dropped; new connections from outside to a step: dropped
     postrouting  from the pool's subnet to anywhere else: masqueraded
 
@@ -30,6 +32,8 @@ table ip {table} {{
   }}
 }}
 """
+_IPTABLES, _IP6TABLES = ("iptables", "iptables-legacy"), ("ip6tables", "ip6tables-legacy")
+_NFT6 = _NFT.replace("table ip ", "table ip6 ").replace("ip saddr", "ip6 saddr")
 _REMEDY = "install nftables, or use --network=host"
 
 
@@ -41,15 +45,30 @@ def apply(*, table: str, prefix: str, subnet: str) -> None:
         _apply_iptables(prefix, subnet)
     else:
         raise Unsupported("there is neither nft nor iptables to let a step's packets out", _REMEDY)
-    _accept_forwarding(prefix)
+    _accept_forwarding(prefix, _IPTABLES)
+
+
+def apply6(*, table: str, prefix: str, subnet: str) -> bool:
+    """The same for IPv6, by nftables only; False where the kernel has no such rules."""
+    if not shutil.which("nft"):
+        return False
+    rules = _NFT6.format(table=table, prefix=prefix, subnet=subnet)
+    done = subprocess.run(["nft", "-f", "-"], input=rules.encode(), capture_output=True, check=False)
+    if done.returncode == 0:
+        _accept_forwarding(prefix, _IP6TABLES)
+    return done.returncode == 0
 
 
 def remove(*, table: str, prefix: str, subnet: str) -> None:
     """Take the rules away again; those that are not there are fine."""
     if shutil.which("nft"):
-        subprocess.run(["nft", "delete", "table", "ip", table], capture_output=True, check=False)
-    for program in _iptables_programs():
+        for family in ("ip", "ip6"):
+            subprocess.run(["nft", "delete", "table", family, table], capture_output=True, check=False)
+    for program in _there(_IPTABLES):
         for rule in (*_forward_rules(prefix), *_own_rules(prefix, subnet)):
+            subprocess.run([program, *_with("-D", rule)], capture_output=True, check=False)
+    for program in _there(_IP6TABLES):
+        for rule in _forward_rules(prefix):
             subprocess.run([program, *_with("-D", rule)], capture_output=True, check=False)
 
 
@@ -58,16 +77,16 @@ def _apply_iptables(prefix: str, subnet: str) -> None:
         _ensure("iptables", rule)
 
 
-def _accept_forwarding(prefix: str) -> None:
-    for program in _iptables_programs():
+def _accept_forwarding(prefix: str, programs: tuple[str, ...]) -> None:
+    for program in _there(programs):
         listed = subprocess.run([program, "-S", "FORWARD"], capture_output=True, text=True, check=False)
         if "-P FORWARD DROP" in listed.stdout:
             for rule in _forward_rules(prefix):
                 _ensure(program, rule)
 
 
-def _iptables_programs() -> list[str]:
-    return [program for program in ("iptables", "iptables-legacy") if shutil.which(program)]
+def _there(programs: tuple[str, ...]) -> list[str]:
+    return [program for program in programs if shutil.which(program)]
 
 
 def _own_rules(prefix: str, subnet: str) -> list[list[str]]:

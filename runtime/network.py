@@ -8,9 +8,9 @@ The only module that imports pyroute2, and only when a namespace must be made.
     DIR/N.ns       the namespace, a bind mount of nsfs
 
 A namespace has `lo` and an `eth0`, the far end of a veth whose near end is the gateway: each pair is a subnet
-of its own, so two steps share no link. The lock's descriptor also goes to the step's supervisor: it stays
-held until the step has ended, even if the builder was killed. What a crash left half made is made anew. DIR is
-on a tmpfs (/run), so a reboot leaves nothing.
+of its own, so two steps share no link; where the host has IPv6, of both kinds (see ipv6). The lock's descriptor
+also goes to the step's supervisor: it stays held until the step has ended, even if the builder was killed. What a
+crash left half made is made anew. DIR is on a tmpfs (/run), so a reboot leaves nothing.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Protocol
 
-from runtime import firewall
+from runtime import firewall, ipv6
 from runtime.child import libc
 from runtime.unsupported import Unsupported
 
 DEFAULT_DIRECTORY = "/run/layerwright/net"
 POOL_LIMIT = 1000
 _FORWARD = "/proc/sys/net/ipv4/ip_forward"
+_NO_DETECTION = 2  # IFA_F_NODAD: there is nobody else on the link, and an address is of no use while it is tentative
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 _CANDIDATES = tuple(IPv4Network(f"10.{second}.0.0/16") for second in (213, 197, 233, 181, 167, 149, 227, 239)) + tuple(
     IPv4Network(f"192.168.{third}.0/24") for third in (213, 197, 233, 181)
@@ -85,6 +87,7 @@ class Pool:
         self._table = f"layerwright_{mark}" if mark else "layerwright"
         self._avoid = avoid
         self._subnet: IPv4Network | None = None
+        self._subnet6: IPv6Network | None = None
         self._lock = threading.Lock()
 
     def lease(self) -> Lease:
@@ -137,8 +140,16 @@ class Pool:
                     if _read(_FORWARD).strip() != "1":  # read-only in some containers
                         _write(_FORWARD, "1")
                     firewall.apply(table=self._table, prefix=self._prefix, subnet=str(subnet))
+                    self._subnet6 = self._ready_subnet6()
                 self._subnet = subnet
             return self._subnet
+
+    def _ready_subnet6(self) -> IPv6Network | None:
+        """The rules come first: nothing is ever forwarded without them."""
+        subnet = ipv6.subnet(self._directory)
+        if subnet is None or not firewall.apply6(table=self._table, prefix=self._prefix, subnet=str(subnet)) or not ipv6.forward():
+            return None
+        return subnet
 
     def _chosen(self) -> IPv4Network | None:
         try:
@@ -172,7 +183,7 @@ class Pool:
 
     def _open(self, number: int, lock_fd: int, subnet: IPv4Network) -> Lease:
         gateway, inside = addresses(subnet, number)
-        namespace_fd = self._existing(number) if os.pread(lock_fd, 64, 0) == self._ready(number, gateway) else None
+        namespace_fd = self._existing(number) if os.pread(lock_fd, 128, 0) == self._ready(number, gateway) else None
         if namespace_fd is None:
             with self._setting_up():
                 self._discard(number)
@@ -187,7 +198,7 @@ class Pool:
             index = _read(f"/sys/class/net/{self._prefix}{number}/ifindex").strip()
         except OSError:
             index = ""
-        return f"ready {gateway} {index}\n".encode()
+        return f"ready {gateway} {index} {self._subnet6 or 'no IPv6'}\n".encode()
 
     def _existing(self, number: int) -> int | None:
         """The namespace if it and its link are still there."""
@@ -232,10 +243,16 @@ class Pool:
             with IPRoute() as route:
                 route.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": "eth0", "mtu": mtu, "net_ns_fd": fd})
                 index = route.link_lookup(ifname=name)[0]
-                _write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "1", missing_ok=True)
                 route.addr("add", index=index, address=str(gateway), prefixlen=30)
+                if self._subnet6 is None:
+                    ipv6.keep_off(name)
+                else:
+                    gateway6, inside6 = ipv6.addresses(self._subnet6, number)
+                    route.addr("add", index=index, address=str(gateway6), prefixlen=126, flags=_NO_DETECTION)
                 route.link("set", index=index, state="up")
             in_thread(lambda: _configure_inside(fd, gateway, inside))
+            if self._subnet6 is not None:
+                in_thread(lambda: _configure_inside6(fd, str(gateway6), str(inside6)))
         except NetlinkError as error:
             raise OSError(error.code, os.strerror(abs(error.code))) from error
         return fd
@@ -293,6 +310,16 @@ def _configure_inside(fd: int, gateway: IPv4Address, inside: IPv4Address) -> Non
         route.route("add", dst="default", gateway=str(gateway))
 
 
+def _configure_inside6(fd: int, gateway: str, inside: str) -> None:
+    from pyroute2 import IPRoute
+
+    libc.setns(fd, libc.CLONE_NEWNET)
+    with IPRoute() as route:
+        index = route.link_lookup(ifname="eth0")[0]
+        route.addr("add", index=index, address=inside, prefixlen=126, flags=_NO_DETECTION)
+        route.route("add", family=socket.AF_INET6, dst="default", gateway=gateway, oif=index)
+
+
 def _routes() -> list[IPv4Network]:
     """Every network the host routes but the default one (/proc/net/route, addresses little endian in hex)."""
     found = []
@@ -319,10 +346,6 @@ def _read(path: str) -> str:
         return stream.read()
 
 
-def _write(path: str, text: str, *, missing_ok: bool = False) -> None:
-    try:
-        with open(path, "w", encoding="ascii") as stream:
-            stream.write(text)
-    except FileNotFoundError:
-        if not missing_ok:
-            raise
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as stream:
+        stream.write(text)

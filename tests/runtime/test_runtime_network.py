@@ -11,13 +11,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from runtime import etcfiles
-from runtime.network import Pool, addresses
+from runtime import etcfiles, ipv6
+from runtime.child import libc
+from runtime.network import Lease, Pool, addresses, in_thread
 from runtime.sandbox import NamespaceSandbox, Sandbox
 from runtime.unsupported import Unsupported
 from tests.privileges import root_of_the_machine_only
@@ -150,6 +152,51 @@ def test_a_service_of_the_host_is_reached_by_its_gateway(net_box: Callable[[str]
         )
         thread.join()
     assert done.stdout == "from the host\n"
+
+
+def _connects(lease: Lease, address: str, port: int) -> bool:
+    """Whether something in the namespace reaches an address."""
+    reached: list[bool] = []
+
+    def attempt() -> None:
+        libc.setns(lease.namespace_fd, libc.CLONE_NEWNET)
+        try:
+            socket.create_connection((address, port), 1).close()
+        except OSError:
+            reached.append(False)
+        else:
+            reached.append(True)
+
+    in_thread(attempt)
+    return reached[0]
+
+
+def test_ipv6_where_the_host_has_it(pool: Pool, pool_directory: Path) -> None:
+    """An address of its own, the host by its gateway, neither the host's loopback nor another step."""
+    subnet = ipv6.subnet(str(pool_directory))
+    first, second = pool.lease(), pool.lease()
+    with ExitStack() as stack:
+        stack.callback(first.close)
+        stack.callback(second.close)
+        if subnet is None or "no IPv6" in (pool_directory / f"{first.number}.lock").read_text():
+            pytest.skip("this host has no IPv6 to share")
+        outside = stack.enter_context(socket.create_server(("::", 0), family=socket.AF_INET6)).getsockname()[1]
+        loopback = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6)).getsockname()[1]
+        gateway, _inside = ipv6.addresses(subnet, first.number)
+        assert _connects(first, str(gateway), outside)
+        assert not _connects(first, str(gateway), loopback)
+        assert not _connects(first, "::1", loopback)
+        neighbour = str(ipv6.addresses(subnet, second.number)[1])
+        servers: list[socket.socket] = []
+
+        def listen() -> None:
+            libc.setns(second.namespace_fd, libc.CLONE_NEWNET)
+            servers.append(socket.create_server(("::", 0), family=socket.AF_INET6))
+
+        in_thread(listen)
+        port = stack.enter_context(servers[0]).getsockname()[1]
+        assert _connects(second, neighbour, port)
+        assert not _connects(first, neighbour, port)
 
 
 def test_the_namespace_is_used_again(pool: Pool, pool_directory: Path) -> None:
