@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -132,6 +133,22 @@ def test_the_same_image_from_everywhere(cli: Cli, tmp_path: Path) -> None:
             done = cli("diff", "app:1", other, stdin=packed)
             assert (done.code, done.err) == (0, ""), other
         assert cli("diff", remote, "oci.tar:app:2").code == 1
+
+
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+def test_what_skopeo_made_of_an_image(cli: Cli, tmp_path: Path) -> None:
+    """Another tool's archive and layout: other manifests, the same files."""
+    assert cli("save", "--format", "oci", "-o", "oci.tar", "app:2").code == 0
+    copies = (f"docker-archive:{tmp_path}/docker.tar:app:2", f"oci:{tmp_path}/layout:2", f"oci-archive:{tmp_path}/zstd.tar:app:2")
+    for copy in copies:
+        made = ["skopeo", "--insecure-policy", "copy", "-q", "--dest-compress-format=zstd", f"oci-archive:{tmp_path}/oci.tar", copy]
+        subprocess.run([part for part in made if "zstd" in copy or "compress" not in part], check=True, capture_output=True)
+    for other in ("docker.tar", "layout", "zstd.tar"):
+        assert cli("diff", "--only", "files", "--only", "config", "--only", "history", "app:2", other).code == 0, other
+    packed = cli("diff", "app:2", "zstd.tar")
+    assert packed.code == 1
+    assert "  ~ 2  the same files packed another way: " in packed.out
+    assert "files" not in packed.out.splitlines()
 
 
 def test_indexes_are_compared_by_platform(cli: Cli) -> None:
