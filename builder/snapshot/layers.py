@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from runtime.spec import Directory, Overlay, Root
 if TYPE_CHECKING:
     from builder.fs.diff import Changes
     from builder.fs.entries import Entry
+    from builder.fs.pack import Opener
     from builder.snapshot.copies import Copies
 
 __all__ = ["EMPTY", "LAYOUT_ORIGIN", "BlobFetcher", "Draft", "LayerId", "LayerLost", "LayerRecord", "Layers"]
@@ -162,7 +163,7 @@ class Layers:
         A cache record speaks of layers that may have been collected since it was read: hold first, then believe.
         """
         with self._lock:
-            if any(layer in self._lost for layer in ids):
+            if self._lost and any(layer in self._lost for layer in ids):
                 return False
             wanted = [layer for layer in ids if layer not in self._held and layer != EMPTY]
         if not wanted:
@@ -237,6 +238,22 @@ class Layers:
         """Starts what `blob` would do; a later `blob` waits for it. Failures are reported there."""
         self.hold((layer,))
         self._packer.start(layer, compression, level)
+
+    def add_packed(
+        self, ids: Sequence[LayerId], entries: Iterable[tuple[Entry, Opener | None]], compression: Compression, level: int | None, note: str
+    ) -> LayerId:
+        """A step's layer of these entries, on top of `ids`, as a blob only; who needs its directory has it unpacked."""
+        stack = tuple(layer for layer in ids if layer != EMPTY)
+        with guard_space(self._store.root):
+            descriptor, diff_id = self._packer.pack_new(entries, compression, level)
+        layer, now = LayerId("built-" + os.urandom(8).hex()), self._store.now()
+        record = LayerRecord(layer, "built", diff_id, (descriptor,), None, None, 0, now, now, note, stack_digest(stack))
+        with self._store.index.database.transaction():
+            self._table.add(record, parents=self._parents(stack))
+        with self._lock:
+            self._held.add(layer)
+            self._stacks[layer] = stack
+        return layer
 
     def clamped(self, layer: LayerId, stack: Sequence[LayerId], epoch: int, compression: Compression, level: int | None) -> LayerId:
         """The layer with no file time after `epoch` (seconds): a layer of its own that stands on `stack`; made once."""

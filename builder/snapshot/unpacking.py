@@ -72,13 +72,18 @@ class Unpacker:
         self._limits = limits
         self._place = place
         self._paths: dict[LayerId, str] = {}
+        self._latest: tuple[tuple[LayerId, ...], tuple[str, ...]] = ((), ())
         self._lock = threading.Lock()
         self.skipped: Callable[[tuple[str, ...]], object] = lambda paths: None
         """Told the devices that this user could not make."""
 
     def directories(self, stack: Sequence[LayerId]) -> tuple[str, ...]:
         """The directory of each layer, lowest first as given; the caller holds them all."""
-        paths = [self._known(layer) for layer in stack]
+        # A build asks for one stack after another, each a layer higher: all but the last layers were known the last time.
+        before, known = self._latest
+        if tuple(stack[: len(before)]) != before:
+            before, known = (), ()
+        paths = [*known, *(self._known(layer) for layer in stack[len(before) :])]
         missing = [position for position, path in enumerate(paths) if path is None]
         if len(missing) == 1:
             (position,) = missing
@@ -86,7 +91,9 @@ class Unpacker:
             paths[position] = self._unpacked(stack[position], lower)
         elif missing:
             paths = list(self._all(stack, paths, missing))
-        return tuple(path for path in paths if path is not None)
+        found = tuple(path for path in paths if path is not None)
+        self._latest = (tuple(stack), found)
+        return found
 
     def _all(self, stack: Sequence[LayerId], paths: Sequence[str | None], missing: Sequence[int]) -> tuple[str, ...]:
         """Unpacks several at once. A layer may ask for the tree below it, and then waits for those layers.
