@@ -63,6 +63,7 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
+
 EPILOG = """\b
 Examples:
   layerwright build -t app .

@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.errors import UsageError
+from builder.progress.events import Event, StepFinished, StepStarted
+from builder.progress.sanitise import clean
 
 if TYPE_CHECKING:
     from builder.ops.shell import FailedStep
-    from builder.progress.events import Event, Listener
+    from builder.progress.events import Listener
     from runtime.sandbox import Sandbox
     from runtime.spec import Exit, Process
 
@@ -32,10 +34,30 @@ def talk(sandbox: Sandbox, process: Process) -> Exit:
         return sandbox.run(process, lambda stream, data: None, threading.Event(), terminal.slave)
 
 
+class Beside:
+    """What became of steps while nobody saw them."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._ended: list[str] = []
+
+    def on_event(self, event: Event, *, seen: bool) -> None:
+        """Takes note of names, and of what ends unseen."""
+        if isinstance(event, StepStarted):
+            self._names[event.vertex] = event.name
+        elif isinstance(event, StepFinished) and not seen and not event.cancelled:
+            ended = f"failed: {event.error}" if event.error is not None else f"done in {event.duration_ns / 1e9:.1f}s"
+            self._ended.append(clean(f"{self._names.get(event.vertex, event.vertex)}: {ended}"))
+
+    def told(self) -> str:
+        """Lines to print; nothing where nothing ended."""
+        return "meanwhile:\n" + "".join(f"  {line}\n" for line in list(self._ended)) if self._ended else ""
+
+
 class ShellOnFailure:
     """--on-fail=shell: the first step that fails gets a shell; the view ends before, for both cannot have the screen.
 
-    Steps that run beside it go on, unseen.
+    Steps that run beside it go on; what became of them is told when the shell has ended.
     """
 
     def __init__(self, view: Listener, ending: ExitStack) -> None:
@@ -43,11 +65,13 @@ class ShellOnFailure:
         self._ending = ending
         self._lock = threading.Lock()
         self._open = True
+        self._beside = Beside()
 
     def on_event(self, event: Event) -> None:
-        """Passes on to the view, until that has ended."""
+        """Passes on to the view, until that has ended; then takes note of what ends."""
         if self._open:
             self._view.on_event(event)
+        self._beside.on_event(event, seen=self._open)
 
     def failed(self, step: FailedStep) -> None:
         """See OnFailure."""
@@ -56,8 +80,6 @@ class ShellOnFailure:
                 return
             self._open = False
             self._ending.close()
-            from builder.progress.sanitise import clean
-
             first = clean(step.command.strip().partition("\n")[0])
             lines = [*step.error.notes, "", f"`{first}`: {step.error.message}", "a shell in its file system; `exit` ends the build", ""]
             sys.stderr.write("\n".join(lines))
@@ -65,3 +87,4 @@ class ShellOnFailure:
             ended = talk(step.sandbox, step.process)
             if ended.setup_error is not None:
                 sys.stderr.write(f"the shell could not be started: {ended.setup_error}\n")
+            sys.stderr.write(self._beside.told())

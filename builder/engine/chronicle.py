@@ -31,7 +31,7 @@ class Chronicle:
         self.history = History(store)
         self._request = request
         self._started_ns = started_ns
-        self.imported: Callable[[str], str] = lambda key: ""
+        self.imported: Callable[[str], str] | None = None
         """What imported caches say of a step's key."""
         self._asked: Request | None = None
         self._digests: tuple[str, ...] = ()
@@ -64,7 +64,9 @@ class Chronicle:
         return tuple(found.values())
 
     def _with_imported(self, step: StepRecord) -> StepRecord:
-        told = self.imported(step.key) if step.kind == "step" and step.key and step.outcome not in ("cached", "not-needed") else ""
+        if self.imported is None or step.kind != "step" or not step.key or step.outcome in ("cached", "not-needed"):
+            return step
+        told = self.imported(step.key)
         return msgspec.structs.replace(step, imported=told) if told else step
 
     def made(self, *digests: str) -> None:

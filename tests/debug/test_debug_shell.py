@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.cli.terminal import Beside
+from builder.progress.events import StepFinished, StepStarted
 from tests.debug.session import Session
 from tests.peers.users import OrdinaryUser
 
@@ -124,6 +126,38 @@ def test_the_live_view_gives_the_terminal_up(desk: Desk) -> None:
         _in_the_failed_step(session)
         session.type("exit\n")
         assert session.end() == 1
+
+
+BESIDE = """\
+FROM box AS beside
+RUN --mount=type=cache,target=/shared while test ! -e /shared/go; do true; done; rm /shared/go && touch /shared/gone
+FROM box
+RUN --mount=type=cache,target=/shared exit 3
+COPY --from=beside /etc /etc2
+"""
+
+
+def test_what_runs_beside_goes_on(desk: Desk) -> None:
+    (desk.context / "Dockerfile").write_text(BESIDE)
+    with desk.build("--on-fail=shell", "--progress=plain", "--jobs=4") as session:
+        session.wait_for("a shell in its file system")
+        session.ask("touch /shared/go; while test ! -e /shared/gone; do true; done; echo seen$((1))", "seen1")
+        session.type("exit\n")
+        assert session.end() == 1
+
+
+def test_what_ended_unseen_is_told() -> None:
+    beside = Beside()
+    assert beside.told() == ""
+    for vertex in "abcd":
+        beside.on_event(StepStarted(time=0, vertex=vertex, name=f"[{vertex} 1/1] RUN \x1b[2Jmake"), seen=vertex != "d")
+    beside.on_event(StepFinished(time=1, vertex="a", duration_ns=10**9), seen=True)
+    beside.on_event(StepFinished(time=2, vertex="b", duration_ns=15 * 10**8), seen=False)
+    beside.on_event(StepFinished(time=3, vertex="c", duration_ns=10**9, error="the command ended with exit code 2"), seen=False)
+    beside.on_event(StepFinished(time=4, vertex="d", duration_ns=10**9, error="cancelled", cancelled=True), seen=False)
+    assert beside.told() == (
+        "meanwhile:\n  [b 1/1] RUN make: done in 1.5s\n  [c 1/1] RUN make: failed: the command ended with exit code 2\n"
+    )
 
 
 def test_without_a_terminal_it_says_so(desk: Desk) -> None:
