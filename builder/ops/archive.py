@@ -142,7 +142,10 @@ class _Extraction:
         current = self._current(parent, name, path)
         if current is None:
             self._make(parent, name, path)
-            self._directories[path] = Entry(path, "dir", 0o755, 0, 0, self._times.created)
+            above = self._directories.get(parent) or self._root.lstat(parent)
+            # mkdir(2) hands the bit down, and BuildKit's chown to 0:0 leaves it
+            setgid = above.mode & stat.S_ISGID if above is not None else 0
+            self._directories[path] = Entry(path, "dir", 0o755 | setgid, 0, 0, self._times.created)
         elif current.kind != "dir":
             raise LayerwrightError(
                 "archive-not-a-directory",

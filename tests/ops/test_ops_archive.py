@@ -139,6 +139,16 @@ def test_1_6_chown_applies_to_members_and_not_to_implied_parents(bench: Any) -> 
     }
 
 
+def test_1_6_implied_parents_below_a_setgid_directory_are_setgid(bench: Any) -> None:
+    bench.fill(bench.context, {"a.tar": tar(("q/r/f", file()), ("d", folder(mode=0o755)), ("s", folder(mode=0o2755)), ("s/t/f", file()))})
+    bench.fill(bench.lower, {"g/": ("", 0o2775)})
+    bench.copy("a.tar", "/g", unpack=True)
+    shown = {path: line for path, line in bench.shown().items() if line.startswith("d ")}
+    assert shown == {
+        "g": "d 2775 0:0", "g/q": "d 2755 0:0", "g/q/r": "d 2755 0:0", "g/d": "d 755 0:0", "g/s": "d 2755 0:0", "g/s/t": "d 2755 0:0",
+    }  # fmt: skip
+
+
 def test_1_6_the_root_member_changes_nothing(bench: Any) -> None:
     bench.fill(bench.context, {"a.tar": tar(("./", folder(mode=0o700, uid=9)), ("./f", file()))})
     bench.fill(bench.lower, {"out/": ("", 0o711)})
