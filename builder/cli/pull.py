@@ -25,13 +25,18 @@ def pull(names: tuple[str, ...], platform: str | None, all_platforms: bool, inse
     from builder.cli.transfers import transfer_control
     from builder.cli.userspace import workshop_settings
     from builder.engine import stored
+    from builder.engine.room import kept_within
     from builder.engine.workshop import Workshop
     from builder.oci.platform import host_platform, parse_platform
     from builder.oci.reference import parse_reference
 
     hosts = tuple(parse_reference(name).registry for name in names) if insecure else ()
     wanted = None if all_platforms else (parse_platform(platform) if platform else host_platform())
-    with Workshop(workshop_settings(read_environment(), root, hosts), transfer_control(quiet)) as shop:
+    settings = workshop_settings(read_environment(), root, hosts)
+    with (
+        Workshop(settings, transfer_control(quiet)) as shop,
+        kept_within(shop.store, settings.store_size, lambda text: click.echo(text, err=True)),
+    ):
         for text in names:
             name, descriptor = stored.pull(shop, text, wanted)
             click.echo(descriptor.digest if quiet else f"{name.familiar}: {descriptor.digest}")

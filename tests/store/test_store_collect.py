@@ -103,3 +103,10 @@ def test_the_plan_is_the_same_whatever_the_order_of_the_items() -> None:
 def test_long_stacks_are_planned_in_no_time() -> None:
     items = [item("l0")] + [item(f"l{number}", 10, 10, f"l{number - 1}") for number in range(1, 20_000)]
     assert len(names(items, EVERYTHING)) == 20_000
+
+
+def test_a_store_with_a_size_of_its_own_is_held_to_that() -> None:
+    own, disk = default_rules(1000 * GB, 20 * GB), default_rules(1000 * GB)
+    assert [rule.max_used for rule in own] == [0, 0, 20 * GB]
+    assert [rule.max_used for rule in disk] == [0, 0, 100 * GB]
+    assert [rule.reserved for rule in default_rules(1000 * GB, GB)][1:] == [GB // 2, GB // 2]
