@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def aftermath(explain: bool, report: str | None, settings: WorkshopSettings) -> Iterator[Callable[[Explanation], object]]:
+def aftermath(explain: bool, report: str | None, settings: WorkshopSettings, *, quiet: bool) -> Iterator[Callable[[Explanation], object]]:
     """Gives what the build is to tell its explanation to. A report that cannot be written hides no error of the build."""
     told: list[Explanation] = []
     try:
         yield told.append
     except BaseException:
         try:
-            _show(told, explain, report, settings)
+            _show(told, explain, report, settings, quiet)
         except LayerwrightError as error:
             from builder.cli.errors import describe
 
             click.echo(describe(error), err=True)
         raise
-    _show(told, explain, report, settings)
+    _show(told, explain, report, settings, quiet)
 
 
-def _show(told: list[Explanation], explain: bool, report: str | None, settings: WorkshopSettings) -> None:
+def _show(told: list[Explanation], explain: bool, report: str | None, settings: WorkshopSettings, quiet: bool) -> None:
     for explanation in told:
         if explain:
             from builder.cli.explaining import print_explanation
@@ -45,4 +45,4 @@ def _show(told: list[Explanation], explain: bool, report: str | None, settings: 
 
             with Store.open(settings.root) as store:
                 page = report_build(store, explanation.build)
-            write_page(report, page)
+            write_page(report, page, quiet=quiet)

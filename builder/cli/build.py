@@ -171,7 +171,7 @@ def _aftermath(options: dict[str, Any], settings: WorkshopSettings) -> AbstractC
         return nullcontext()
     from builder.cli.aftermath import aftermath
 
-    return aftermath(options["explain"], options["report"], settings)
+    return aftermath(options["explain"], options["report"], settings, quiet=options["quiet"])
 
 
 def _report(outcome: BuildOutcome, request: BuildRequest, options: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ def report(build: str | None, output: str, root: str | None) -> int:
     return 0
 
 
-def write_page(output: str, page: bytes) -> None:
+def write_page(output: str, page: bytes, *, quiet: bool = False) -> None:
     """To a file, which is named on standard error, or to standard output."""
     if output == "-":
         sys.stdout.buffer.write(page)
@@ -46,4 +46,5 @@ def write_page(output: str, page: bytes) -> None:
         Path(output).write_bytes(page)
     except OSError as error:
         raise LayerwrightError("report-unwritable", f"the report {output} cannot be written: {error.strerror}") from None
-    click.echo(f"report: {output}", err=True)
+    if not quiet:
+        click.echo(f"report: {output}", err=True)
