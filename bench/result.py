@@ -53,10 +53,11 @@ class RowResult(msgspec.Struct, frozen=True):
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """Cost against size: (size, seconds) points of one kind of build."""
+    """Cost against size: (size, seconds) points of one kind of build, and its peak memory in bytes at each."""
 
     name: str
     points: list[tuple[int, float]]
+    peaks: list[int] = []
 
 
 class Report(msgspec.Struct, frozen=True):

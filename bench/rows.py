@@ -233,19 +233,42 @@ def relinked(session: Session) -> list[RowResult]:
 
 def growth(session: Session) -> list[Growth]:
     """Our cost against the number of steps and of files."""
-    lines: list[Growth] = []
-    points: list[tuple[int, float]] = []
-    for steps in (10, 30, 100) if session.quick else (10, 100, 1000):
-        context = workloads.runs(session.context(f"runs{steps}"), steps)
-        points.append((steps, session.ours.build(context, "grow", cache=False).wall))
-    lines.append(Growth("steps, none cached", points))
-    points = []
-    for count in (1_000, 5_000) if session.quick else (1_000, 10_000, 100_000):
+
+    def steps(count: int) -> Sample:
+        return session.ours.build(workloads.runs(session.context(f"runs{count}"), count), "grow", cache=False)
+
+    def cached_steps(count: int) -> Sample:
+        return _middle([session.ours.build(session.context(f"runs{count}"), "grow") for _ in range(3)])
+
+    def copied(count: int) -> Sample:
         context = workloads.many_files(session.context(f"files{count}"), count)
         workloads.renew(context / "tree")
-        points.append((count, session.ours.build(context, "grow", cache=False).wall))
-    lines.append(Growth("files copied", points))
+        return session.ours.build(context, "grow", cache=False)
+
+    def unchanged(count: int) -> Sample:
+        context = workloads.many_files(session.context(f"files{count}"), count)
+        session.ours.build(context, "grow")
+        return _middle([session.ours.build(context, "grow") for _ in range(3)])
+
+    many = (10, 30, 100) if session.quick else (10, 100, 1000)
+    files = (1_000, 5_000) if session.quick else (1_000, 10_000, 100_000)
+    unmoved = (1_000, 5_000) if session.quick else (10_000, 30_000, 100_000, *((1_000_000,) if session.million else ()))
+    kinds: tuple[tuple[str, Callable[[int], Sample], tuple[int, ...]], ...] = (
+        ("steps, none cached", steps, many),
+        ("steps, all cached", cached_steps, many),
+        ("files copied", copied, files),
+        ("files, nothing changed", unchanged, unmoved),
+    )
+    lines: list[Growth] = []
+    for name, measure, sizes in kinds:
+        samples = [measure(size) for size in sizes]
+        points = [(size, sample.wall) for size, sample in zip(sizes, samples, strict=True)]
+        lines.append(Growth(name, points, [sample.peak for sample in samples]))
     return lines
+
+
+def _middle(samples: list[Sample]) -> Sample:
+    return sorted(samples, key=lambda sample: sample.wall)[len(samples) // 2]
 
 
 QUICK: tuple[Row, ...] = (trivial_runs, nothing_changed, big_copy, many_files, parallel_stages)
@@ -264,10 +287,18 @@ ALL: tuple[Row, ...] = (
 
 
 def growth_is_linear(line: Growth) -> bool:
-    """Whether ten times the size costs at most fifteen times the time, start-up left out."""
-    start = line.points[0][1]
-    slopes = [(seconds - start * 0.5) / size for size, seconds in line.points]
-    return slopes[-1] <= 1.5 * slopes[0]
+    """Whether one more step or file costs at most half as much again between the largest sizes as between those before.
+
+    What is compared are differences, so start-up is left out; below three points, and within a tenth of a second, nothing is said.
+    """
+    costs = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in zip(line.points, line.points[1:], strict=False)]
+    grown = line.points[-1][1] - line.points[0][1]
+    return len(costs) < 2 or grown < 0.1 or costs[-1] <= 1.5 * max(costs[-2], 1e-9)
+
+
+def fits_in_memory(line: Growth) -> bool:
+    """Whether no size took more than what is promised (up to 100,000 files or 1,000 steps)."""
+    return all(peak <= MEMORY_LIMIT for (size, _), peak in zip(line.points, line.peaks, strict=False) if size <= 100_000)
 
 
 def sources() -> Path:

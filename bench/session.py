@@ -14,9 +14,10 @@ from tests.peers.service import Unavailable
 class Session:
     """Open for one report; `skipped` says who could not be started and why."""
 
-    def __init__(self, state: Path, *, quick: bool, peers: bool) -> None:
+    def __init__(self, state: Path, *, quick: bool, peers: bool, million: bool = False) -> None:
         self.state = state
         self.quick = quick
+        self.million = million
         self.ours = Layerwright(state)
         self.builders: list[Builder] = [self.ours]
         self.skipped: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.measure import median
-from bench.result import Report, RowResult
+from bench.result import Growth, Report, RowResult
 
 BUILDERS = ("layerwright", "dockerd", "buildah")
 
@@ -22,10 +22,14 @@ def render(report: Report) -> str:
     out = [f"{report.machine}; " + ", ".join(f"{name} {version}" for name, version in report.versions.items()), ""]
     out += [fit(heads), "  ".join("-" * width for width in widths), *(fit(line) for line in lines)]
     for growth in report.growth:
-        out += ["", f"{growth.name}: " + ", ".join(f"{size:,}: {seconds:.2f} s" for size, seconds in growth.points)]
+        out += ["", f"{growth.name}: " + ", ".join(f"{size:,}: {seconds:.2f} s" for size, seconds in growth.points) + _peaks(growth)]
     notes = [f"{row.name}: {row.note}" for row in report.rows if row.note]
     notes += [f"{row.name}: {name} not run: {why}" for row in report.rows for name, why in row.skipped.items()]
     return "\n".join([*out, "", *notes]) + "\n" if notes else "\n".join(out) + "\n"
+
+
+def _peaks(growth: Growth) -> str:
+    return f"; peak {max(growth.peaks) >> 20} MiB" if growth.peaks else ""
 
 
 def _cells(row: RowResult) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from builder.progress.events import Event
-from builder.progress.plain import Folding, PlainView
-from builder.progress.rawjson import RawJsonView
+
+if TYPE_CHECKING:
+    from builder.progress.plain import Folding
 
 ViewName = Literal["tty", "plain", "rawjson", "quiet"]
 VIEW_NAMES: tuple[ViewName, ...] = ("tty", "plain", "rawjson", "quiet")
@@ -36,7 +37,7 @@ class QuietView:
 
 
 def open_view(name: ViewName, out: TextIO, clock: Callable[[], int], folding: Folding = "none") -> View:
-    """The view called `name` on `out`; `tty` becomes plain where `out` is no terminal.
+    """The view called `name` on `out`, loaded when it is asked for; `tty` becomes plain where `out` is no terminal.
 
     `clock` (unix nanoseconds) is for the live view only, which shows how long a silent step has been running.
     """
@@ -51,8 +52,12 @@ def open_view(name: ViewName, out: TextIO, clock: Callable[[], int], folding: Fo
 
             return LiveView(out, clock)
         case "tty" | "plain":
+            from builder.progress.plain import PlainView
+
             return PlainView(write, folding)
         case "rawjson":
+            from builder.progress.rawjson import RawJsonView
+
             return RawJsonView(write)
         case "quiet":
             return QuietView()

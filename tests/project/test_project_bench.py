@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import msgspec
 import pytest
 
 from bench import workloads
-from bench.measure import Failed, Sample, timed
+from bench.measure import Failed, Sample, grouped, timed
 from bench.plot import draw
 from bench.result import Growth, Report, RowResult
-from bench.rows import growth_is_linear
+from bench.rows import fits_in_memory, growth_is_linear
 from bench.table import render
 
 
@@ -68,6 +69,26 @@ def test_the_plot_is_valid_xml_and_the_report_survives_json() -> None:
 def test_growth() -> None:
     assert growth_is_linear(Growth("x", [(10, 1.0), (100, 5.0), (1000, 50.0)]))
     assert not growth_is_linear(Growth("x", [(10, 0.2), (100, 5.0), (1000, 500.0)]))
+    assert not growth_is_linear(Growth("start-up hides nothing", [(10, 5.0), (100, 5.1), (1000, 15.0)]))
+    assert growth_is_linear(Growth("too small to tell", [(10, 0.2), (100, 0.2), (1000, 0.25)]))
+
+
+def test_memory_is_promised_up_to_a_hundred_thousand() -> None:
+    assert fits_in_memory(Growth("x", [(10, 1.0), (1_000_000, 9.0)], [40 << 20, 900 << 20]))
+    assert not fits_in_memory(Growth("x", [(10, 1.0), (100_000, 9.0)], [40 << 20, 151 << 20]))
+
+
+def test_processor_time_counts_processes_that_nobody_waits_for() -> None:
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    left = f"import subprocess, sys, os\nif not os.fork():\n subprocess.run([sys.executable, '-c', {spin!r}]); os.mknod(sys.argv[1])"
+    wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)"
+    with tempfile.TemporaryDirectory() as place:
+        mark = f"{place}/done"
+        argv = ["sh", "-c", f'"{sys.executable}" -c "$1" {mark}; exec "{sys.executable}" -c "$2" {mark}', "sh", left, wait]
+        found = timed(argv)
+    if not grouped():
+        pytest.skip("no control group can be made here")
+    assert found.cpu >= 0.3
 
 
 def test_a_command_that_fails_says_so() -> None:
