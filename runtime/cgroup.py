@@ -4,12 +4,14 @@ Both versions, each with its own file names and rules (kernel: admin-guide/cgrou
 controller is used where the host has it. A step without limits gets none: its usage comes from wait4(2), and
 killing is the pid namespace's.
 
-A group is called `PID-N` below its parent, PID being the builder: a later build removes those of builders
-that are gone. Limits that cannot be had are refused, never passed over.
+A group is called `PID-N` below its parent, PID being the builder, which holds a lock on the directory: a later
+build removes those that nobody holds, also of builders in other pid namespaces. Limits that cannot be had are
+refused, never passed over.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import time
@@ -43,6 +45,7 @@ class Cgroup:
 
     def __init__(self) -> None:
         self._directories: dict[str, tuple[int, str]] = {}  # controller -> version, directory
+        self._locks: list[int] = []
 
     @property
     def entrances(self) -> tuple[str, ...]:
@@ -54,11 +57,16 @@ class Cgroup:
         """The directory in version 2's hierarchy, if there is one."""
         return next((directory for version, directory in self._directories.values() if version == 2), None)
 
-    def add(self, setting: Setting, hierarchy: Hierarchy, parent: str | None, name: str) -> None:
+    def add(self, setting: Setting, hierarchy: Hierarchy, parent: str | None) -> None:
         """Make the directory for the setting's controller where it is not there yet, and set it."""
         if setting.controller not in self._directories:
-            made = hierarchy.version, _make(hierarchy, setting.controller, parent, name)
-            self._directories[setting.controller] = made
+            base = _prepared(hierarchy, setting.controller, parent)
+            directory = self.unified if hierarchy.version == 2 else None
+            if directory is None:
+                directory, lock = _held(base)
+                self._locks.append(lock)
+            self._directories[setting.controller] = hierarchy.version, directory
+            _inherit(hierarchy.version, directory, setting.controller)
         if setting.file:
             _set(f"{self._directories[setting.controller][1]}/{setting.file}", setting)
 
@@ -77,6 +85,8 @@ class Cgroup:
         for _version, directory in self._unique():
             while not _remove(directory) and time.monotonic() < until:
                 time.sleep(0.005)
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _unique(self) -> list[tuple[int, str]]:
         return sorted(set(self._directories.values()))
@@ -103,7 +113,6 @@ def open_cgroup(resources: Resources) -> Cgroup:
     except Unsupported as error:
         raise NoGroup(error.reason, error.remedy) from error
     old, new = old_settings(resources), new_settings(resources)
-    name = f"{os.getpid()}-{next(_numbers)}"
     group = Cgroup()
     try:
         # The controllers are the same in both; each is set where it is. Without any, only a parent was named.
@@ -113,7 +122,7 @@ def open_cgroup(resources: Resources) -> Cgroup:
                 raise NoGroup(f"the cgroup controller {controller} is not there, so what it limits cannot be", REMEDY)
             wanted = [setting for setting in (old if hierarchy.version == 1 else new) if setting.controller == controller]
             for setting in wanted or (Setting(controller, "", ""),):
-                group.add(setting, hierarchy, parent, name)
+                group.add(setting, hierarchy, parent)
     except BaseException:
         group.close()
         raise
@@ -177,21 +186,40 @@ def _cpusets(resources: Resources) -> Iterator[Setting]:
         yield Setting("cpuset", "cpuset.mems", resources.cpuset_mems)
 
 
-def _make(hierarchy: Hierarchy, controller: str, parent: str | None, name: str) -> str:
+def _prepared(hierarchy: Hierarchy, controller: str, parent: str | None) -> str:
+    """The directory that groups go into, the controller on in its children, and what builders before left in it taken away."""
     base = hierarchy.base(parent)
     try:
         for directory in missing(base):
-            os.mkdir(directory)
+            os.makedirs(directory, exist_ok=True)  # another build may be making it too
             _inherit(hierarchy.version, directory, controller)
         if hierarchy.version == 2:
             _enable(hierarchy.mount_point, base, controller)
         _sweep(base)
-        directory = f"{base}/{name}"
-        os.makedirs(directory, exist_ok=True)
-        _inherit(hierarchy.version, directory, controller)
     except OSError as error:
         raise NoGroup(f"cannot make a cgroup for the step: {error.strerror} ({error.filename})", REMEDY) from error
-    return directory
+    return base
+
+
+def _held(base: str) -> tuple[str, int]:
+    """A new directory and the lock on it; under the next name if a build that cleans up came in between."""
+    while True:
+        directory = f"{base}/{os.getpid()}-{next(_numbers)}"
+        try:
+            os.mkdir(directory)
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileExistsError, FileNotFoundError):
+            continue
+        except OSError as error:
+            raise NoGroup(f"cannot make a cgroup for the step: {error.strerror} ({error.filename})", REMEDY) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(directory):
+                return directory, fd
+        except BlockingIOError:  # about to be removed
+            os.close(fd)
+            continue
+        os.close(fd)
 
 
 def _inherit(version: int, directory: str, controller: str) -> None:
@@ -215,8 +243,19 @@ def _sweep(base: str) -> None:
     """Remove what builders that are gone have left."""
     for name in os.listdir(base):
         pid, dash, _number = name.partition("-")
-        if dash and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if not dash or not pid.isdigit():
+            continue
+        try:
+            fd = os.open(f"{base}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(f"{base}/{name}")
+        except BlockingIOError:
+            continue  # its builder lives
+        finally:
+            os.close(fd)
 
 
 def _remove(directory: str) -> bool:

@@ -82,7 +82,7 @@ def _open(hierarchy: Hierarchy) -> DeviceGroup:
     program = _load() if hierarchy.version == 2 else None
     try:
         for path in missing(directory):
-            os.mkdir(path)
+            os.makedirs(path, exist_ok=True)  # another build may be making it too
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

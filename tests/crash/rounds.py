@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+PARENT = f"layerwright-crash-{os.path.basename(os.path.dirname(sys.argv[3]))}"  # others may build on this host at the same time
 BUILD = "from builder.cli.build import main; main()"
 DOCKERFILE = """
 FROM box AS a
@@ -34,6 +35,7 @@ def main(rounds: int, box: str, place: Path) -> dict[str, object]:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     (place / "Dockerfile").write_text(DOCKERFILE)
     arguments = ["--progress", "plain", "--build-context", f"box={box}", "--memory", "200m", "--pids-limit", "200", "-t", "crash"]
+    arguments += ["--cgroup-parent", PARENT]
     command = [sys.executable, "-c", BUILD, *arguments, str(place)]
     started = time.monotonic()
     first = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -50,7 +52,10 @@ def main(rounds: int, box: str, place: Path) -> dict[str, object]:
         builder.wait()
         survivors += wait_for_the_last()
     last = subprocess.run([*command, "--no-cache"], capture_output=True, text=True, check=False)
-    return {"error": last.stderr if last.returncode else "", "survivors": survivors, "before": before, "after": state(place)}
+    after = state(place)
+    for path in Path("/sys/fs/cgroup").rglob(PARENT):
+        path.rmdir()
+    return {"error": last.stderr if last.returncode else "", "survivors": survivors, "before": before, "after": after}
 
 
 def _own_sysfs() -> None:
@@ -95,7 +100,7 @@ def state(place: Path) -> dict[str, object]:
     mounts = [line.split()[4] for line in mountinfo() if line.split()[0] not in INHERITED]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
     rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=False).stdout.splitlines()
-    groups = [str(path) for path in Path("/sys/fs/cgroup").rglob("layerwright*") if path.is_dir()]
+    groups = [str(path) for parent in Path("/sys/fs/cgroup").rglob(PARENT) for path in parent.iterdir() if path.is_dir()]
     return {
         "mounts": [one for one in mounts if not one.endswith(".ns")],
         "namespaces": len({one for one in mounts if one.endswith(".ns")}),

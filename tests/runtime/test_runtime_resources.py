@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import sys
 import time
 
 import pytest
 
 from runtime import cgroup
+from runtime.hierarchy import read_layout
 from runtime.spec import Resources
 from runtime.unsupported import Unsupported
+from tests.privileges import root_of_the_machine_only
 from tests.runtime.box import Box
 
 
@@ -83,6 +87,46 @@ def test_groups_of_dead_builders_are_swept(box: Box) -> None:
     group.close()
     cgroup.open_cgroup(Resources(pids=5)).close()
     assert not os.path.exists(dead)
+
+
+def test_a_group_of_version_2() -> None:
+    """For real where version 2 has a controller, even beside version 1: made, handed down, entered, and removed."""
+    unified = read_layout().unified
+    if unified is None or "hugetlb" not in cgroup.read(f"{unified.mount_point}/cgroup.controllers").split():
+        pytest.skip("version 2 has no controller here that could be tried")
+    root_of_the_machine_only()
+    group = cgroup.Cgroup()
+    try:
+        group.add(cgroup.Setting("hugetlb", "hugetlb.2MB.max", "0"), unified, None)
+        group.add(cgroup.Setting("hugetlb", "hugetlb.2MB.rsvd.max", "0"), unified, None)
+        place = group.unified
+        assert place is not None
+        assert [cgroup.read(f"{place}/{name}") for name in ("hugetlb.2MB.max", "hugetlb.2MB.rsvd.max")] == ["0\n", "0\n"]
+        (entrance,) = group.entrances
+        script = f"import os; os.write(os.open({entrance!r}, os.O_WRONLY), b'0'); print(open('/proc/self/cgroup').read())"
+        shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        assert f"0::/layerwright/{os.path.basename(place)}" in shown
+        assert (group.out_of_memory(), group.peak_memory()) == (False, 0)
+    finally:
+        group.close()
+    assert not os.path.exists(place)
+
+
+def test_groups_of_living_builders_stay() -> None:
+    """Also of one in another pid namespace, whose number means nothing here: what counts is the lock."""
+    group = cgroup.open_cgroup(Resources(pids=5))
+    directory = os.path.dirname(group.entrances[0])
+    foreign = os.path.join(os.path.dirname(directory), "4194305-0")
+    os.mkdir(foreign)
+    lock = os.open(foreign, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    cgroup.open_cgroup(Resources(pids=5)).close()
+    assert os.path.exists(foreign)
+    assert os.path.exists(directory)
+    os.close(lock)
+    group.close()
+    cgroup.open_cgroup(Resources(pids=5)).close()
+    assert not os.path.exists(foreign)
 
 
 @pytest.mark.parametrize(
