@@ -35,7 +35,7 @@ from builder.image.options import ImageOptions
 from builder.oci.digest import ChainID, chain_ids
 from builder.oci.platform import Platform, host_platform, parse_platform
 from builder.ops.destination import Times
-from builder.ops.runner import Operations
+from builder.ops.runner import Operations, Packing
 from builder.ops.secrets import GivenSecrets
 from builder.ops.unchanged import Unchanged
 from builder.progress.broadcast import Broadcast
@@ -265,10 +265,18 @@ class _Build:
         kept = plan.graph.chain(plan.target)
         packings = tuple(dict.fromkeys((output.options.compression, output.options.level) for output in outputs if output.packs_layers))
 
+        def wanted(vertex: VertexID) -> tuple[Packing, ...]:
+            """Layers of the result are packed, and those an exported cache wants; others never."""
+            return tuple(dict.fromkeys((*(packings if vertex in kept else ()), *self._caches.packings(vertex in kept))))
+
+        def only_packing(vertex: VertexID) -> Packing | None:
+            """How a layer is packed that nobody wants in another form, nor as files."""
+            found = wanted(vertex) if vertex in kept and all(output.packs_layers for output in outputs) else ()
+            return found[0] if len(found) == 1 else None
+
         def pack(vertex: VertexID, layer: LayerId) -> None:
-            """Layers of the result, and those an exported cache wants, are packed while later steps run; others never."""
-            wanted = packings if vertex in kept else ()
-            for compression, level in dict.fromkeys((*wanted, *self._caches.packings(vertex in kept))):
+            """While later steps run."""
+            for compression, level in wanted(vertex):
                 shop.layers.pack_in_background(layer, compression, level)
             if self._room is not None:
                 self._room.grown()
@@ -286,6 +294,7 @@ class _Build:
             times,
             self._chronicle.history.manifests,
             Unchanged(shop.store.index),
+            only_packing,
         )
         jobs = self._request.jobs or max(MIN_JOBS, os.cpu_count() or 1)
         solver = Solver(

@@ -8,7 +8,7 @@ decide what the root holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -32,15 +32,27 @@ from grammar.diagnostics import Diagnostic
 
 
 def apply_copy(
-    action: CopyAction, sources: Sequence[Tree], destination: Destination, times: Times, *, check: Cancelled = lambda: None
+    action: CopyAction,
+    sources: Sequence[Tree],
+    destination: Destination,
+    times: Times,
+    *,
+    check: Cancelled = lambda: None,
+    take: Callable[[Plan], bool] = lambda plan: False,
 ) -> Applied:
-    """Carries the action out. `sources[i]` is the tree of `action.sources[i]`."""
+    """Carries the action out. `sources[i]` is the tree of `action.sources[i]`.
+
+    `take` is offered all that is to be done as a plan, unless something was written already; True says that it is done.
+    """
     copier = _Copier(action, destination, times, check)
     for source, tree in zip(action.sources, sources, strict=True):
         copier.copy_from(source, tree)
     for file in action.inline:
         copier.copy_inline(file)
-    copier.flush()
+    if not copier.changed and copier.planned.placed and take(copier.planned):
+        copier.changed = True
+    else:
+        copier.flush()
     return Applied(tuple(copier.warnings), changed=copier.changed)
 
 
@@ -82,6 +94,11 @@ class _Copier:
         mode = self._chmod(0o644, False) if self._chmod else 0o644
         entry = Entry("", "file", mode, uid, gid, self._times.created, len(file.content))
         self._copy_file(file.name.rpartition("/")[2], Placed(entry, data=file.content))
+
+    @property
+    def planned(self) -> Plan:
+        """What is not written yet."""
+        return self._plan
 
     def flush(self) -> None:
         """Writes what is planned."""

@@ -44,13 +44,15 @@ StepInput = RootInput | TreeInput
 
 class StepControl(msgspec.Struct, frozen=True):
     """How a running step is heard and stopped: `output` takes (stream, bytes), `warn` a (code, sentence), `left` the layer
-    of what a failed step left, for people to look at; `note` a sentence on this machine, which is no fault of the build."""
+    of what a failed step left, for people to look at; `note` a sentence on this machine, which is no fault of the build.
+    `last`: nothing that runs in this build reads what the step makes, so its files need not stand anywhere."""
 
     output: Callable[[str, bytes], None]
     warn: Callable[[str, str], None]
     cancel: threading.Event
     left: Callable[[LayerId], None] = lambda layer: None
     note: Callable[[str], None] = lambda text: None
+    last: bool = False
 
 
 class OpRunner(Protocol):

@@ -25,8 +25,9 @@ from builder.graph.operations import (
     Scratch,
 )
 from builder.graph.plan import BaseImage
-from builder.graph.vertex import Vertex
+from builder.graph.vertex import Vertex, VertexID
 from builder.oci.digest import ChainID, chain_ids
+from builder.oci.media import Compression
 from builder.ops.destination import Applied, Destination, Times
 from builder.ops.digests import Walk, Witness, owner_digest, tree_walk, walked
 from builder.ops.manifest import MAX_ROWS, Manifests, encode_manifest
@@ -36,7 +37,12 @@ from builder.ops.unchanged import Glance, Unchanged
 from builder.snapshot.layers import LayerId, Layers
 
 if TYPE_CHECKING:
+    from builder.ops.copy_plan import Plan
     from builder.ops.run import RunSteps
+
+
+Packing = tuple[Compression, int | None]
+"""In which compression, at which level, a layer is wanted."""
 
 
 class Fetcher(Protocol):
@@ -63,6 +69,7 @@ class Operations:
         times: Times,
         manifests: Manifests | None = None,
         unchanged: Unchanged | None = None,
+        packing: Callable[[VertexID], Packing | None] = lambda vertex: None,
     ) -> None:
         self._layers = layers
         self._contexts = contexts
@@ -73,6 +80,7 @@ class Operations:
         self._times = times
         self._manifests = manifests
         self._unchanged = unchanged or Unchanged(None)
+        self._packing = packing
         self._digests: dict[tuple[str, int, str], str] = {}
         self._witnesses: dict[tuple[str, int], Witness | Glance] = {}
         self._lock = threading.Lock()
@@ -228,13 +236,27 @@ class Operations:
             if control.cancel.is_set():
                 raise BuildCancelled()
 
+        note = _note("ADD" if action.add else "COPY", (action.destination,))
+        packed: list[LayerId] = []
+
+        def take(plan: Plan) -> bool:
+            """Straight into the blob that is wanted, if it is all that is wanted."""
+            from builder.ops.copy_layer import layer_of, plain
+
+            packing = self._packing(vertex.id) if control.last else None
+            listed = None if packing is None else plain(plan)
+            if packing is None or listed is None:
+                return False
+            packed.append(self._layers.add_packed(_layers(inputs[0]), layer_of(plan, listed, check), *packing, note))
+            return True
+
         with self._layers.draft(_layers(inputs[0])) as draft:
             users = draft.tree if action.owner_input is None else self._tree(inputs[action.owner_input])
             destination = Destination(draft.upper, draft.tree, users, self._layers.opaque_xattr)
             trees = [self._tree(inputs[source.input]) for source in action.sources]
-            self._tell(apply_copy(action, trees, destination, self._times, check=check), control)
+            self._tell(apply_copy(action, trees, destination, self._times, check=check, take=take), control)
             settled = self._settled(vertex, inputs, control)
-            return Outcome(draft.commit(_note("ADD" if action.add else "COPY", (action.destination,))), settled=settled)
+            return Outcome(packed[0] if packed else draft.commit(note), settled=settled)
 
     def _make_directory(self, action: MakeDirectory, inputs: tuple[StepInput, ...], control: StepControl) -> Outcome:
         from builder.ops.mkdir import make_directory

@@ -6,7 +6,7 @@ The libraries of compression are loaded by the first packing: a build that finds
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -22,6 +22,8 @@ from builder.store.store import Store
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
+
+    from builder.fs.pack import Opener
 
 THREADS = 2
 """Layers packed at once; each mostly waits in hashing and compression, outside the interpreter's lock."""
@@ -61,6 +63,17 @@ class Packer:
     def clamp(self, record: LayerRecord, epoch_ns: int, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
         """Another layer's blob: this one's files, with no mtime after `epoch_ns` (BuildKit's rewrite-timestamp)."""
         return self._pack(record, compression, level, lambda entry: structs.replace(entry, mtime_ns=min(entry.mtime_ns, epoch_ns)))
+
+    def pack_new(
+        self, entries: Iterable[tuple[Entry, Opener | None]], compression: Compression, level: int | None
+    ) -> tuple[Descriptor, DiffID]:
+        """The blob of a layer that has no row yet."""
+        from builder.fs.pack import pack
+
+        with self._store.blobs.writer() as writer:
+            packed = pack(entries, compression, level, writer)
+            digest, size = writer.commit(packed.digest)
+        return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
 
     def sound(self, record: LayerRecord) -> bool:
         """Whether the directory of a step's layer still packs to the DiffID it had; True when that cannot be told."""
@@ -108,15 +121,10 @@ class Packer:
     def _pack(
         self, record: LayerRecord, compression: Compression, level: int | None, change: Callable[[Entry], Entry] | None = None
     ) -> tuple[Descriptor, DiffID]:
-        from builder.fs.pack import pack
         from builder.fs.scan import layer_entries
 
-        with self._store.blobs.writer() as writer:
-            entries = layer_entries(str(self._store.root / "layers" / record.dir), self._opaque_xattr) if record.dir else ()
-            changed = ((change(entry), opener) for entry, opener in entries) if change else entries
-            packed = pack(changed, compression, level, writer)
-            digest, size = writer.commit(packed.digest)
-        return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
+        entries = layer_entries(str(self._store.root / "layers" / record.dir), self._opaque_xattr) if record.dir else ()
+        return self.pack_new(((change(entry), opener) for entry, opener in entries) if change else entries, compression, level)
 
     def _repack(self, record: LayerRecord, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
         from builder.fs.compress import decompress

@@ -89,6 +89,7 @@ class Solver:
         self._left: dict[VertexID, LayerId] = {}
         self._found = Probe({}, ())
         self._ran = 0
+        self._read: frozenset[VertexID] = frozenset()
 
     @property
     def ledger(self) -> Ledger:
@@ -127,6 +128,7 @@ class Solver:
 
         waiting = {vertex.id: {name for name in vertex.inputs if name not in self._results} for vertex in misses}
         by_id = {vertex.id: vertex for vertex in misses}
+        self._read = _read_by(misses)
         users: dict[VertexID, list[VertexID]] = {}
         for name, inputs in waiting.items():
             for needed in inputs:
@@ -234,7 +236,7 @@ class Solver:
         def note(text: str) -> None:
             self._listener.on_event(Note(time=self._clock.now_ns(), message=text))
 
-        return StepControl(output, warn, self._cancel, left, note)
+        return StepControl(output, warn, self._cancel, left, note, last=vertex.id not in self._read)
 
     def _root(self, name: VertexID) -> RootResult:
         result = self._results[name]
@@ -268,6 +270,15 @@ def step_name(label: Label) -> str:
         where = f"{where} {label.position[0]}/{label.position[1]}"
     first = label.name.strip().split("\n", 1)[0]
     return f"[{where}] {first}" if where else first
+
+
+def _read_by(misses: list[Vertex]) -> frozenset[VertexID]:
+    """What steps that run need the files of; a merge needs none itself, but passes on who needs its own."""
+    read = {name for vertex in misses if not isinstance(vertex.operation, Merge) for name in vertex.inputs}
+    merges = [vertex for vertex in misses if isinstance(vertex.operation, Merge)]
+    while passed := {name for vertex in merges if vertex.id in read for name in vertex.inputs} - read:
+        read |= passed
+    return frozenset(read)
 
 
 def _as_input(result: Result) -> StepInput:

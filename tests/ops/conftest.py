@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from builder.context.directory import open_directory
 from builder.fs.tree import EmptyTree, StackTree, Tree, walk
 from builder.graph.operations import CopyAction, CopyFrom, InlineFile, MakeDirectory
 from builder.ops.copy import apply_copy
+from builder.ops.copy_plan import Plan
 from builder.ops.destination import Applied, Destination, Times
 from builder.ops.mkdir import make_directory
 
@@ -61,7 +62,9 @@ class Bench:
         below = StackTree([str(self.upper)], USER_OPAQUE) if link else self.root
         return Destination(str(self.upper), below, self.root, USER_OPAQUE)
 
-    def copy(self, *words: str, tree: Tree | None = None, link: bool = False, **flags: object) -> Applied:
+    def copy(
+        self, *words: str, tree: Tree | None = None, link: bool = False, take: Callable[[Plan], bool] = lambda plan: False, **flags: object
+    ) -> Applied:
         """COPY of the context (or `tree`, a stage's) by words, the last one the destination."""
         unpack = bool(flags.pop("unpack", False))
         inline = tuple(InlineFile(name, body) for name, body in flags.pop("inline", ()))  # type: ignore[attr-defined]
@@ -69,7 +72,7 @@ class Bench:
         sources = (source,) if words[:-1] else ()
         action = msgspec.structs.replace(CopyAction(sources, words[-1], inline, link=link), **flags)
         trees = [tree if tree is not None else open_directory(str(self.context))] if sources else []
-        return apply_copy(action, trees, self.destination(link=link), self.times)
+        return apply_copy(action, trees, self.destination(link=link), self.times, take=take)
 
     def workdir(self, path: str, user: str = "") -> Applied:
         """WORKDIR."""
