@@ -66,7 +66,7 @@ def prune(
             conditions.append(parse_condition("--filter", text))
     rule = Rule(
         kinds=("cache-mount",) if cache_mounts else (),
-        unused_ns=max(parse_span(option, text) if text else 0 for option, text in spans.items()),
+        unused_ns=max(parse_span(option, text) if text is not None else 0 for option, text in spans.items()),
         reserved=parse_size("--reserved-space", reserved_space) if reserved_space else 0,
         max_used=parse_size("--max-used-space", max_used_space) if max_used_space else 0,
         min_free=parse_size("--min-free-space", min_free_space) if min_free_space else 0,

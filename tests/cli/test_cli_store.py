@@ -60,6 +60,10 @@ def test_prune_takes_what_no_name_needs(cli: Cli) -> None:
             "error[bad-duration]: --unused-for '-1h' is not a length of time\n  = help: write a number with s, m, h or d, as 48h\n",
         ),
         (
+            ("--filter", "until"),
+            "error[bad-duration]: --filter until '' is not a length of time\n  = help: write a number with s, m, h or d, as 48h\n",
+        ),
+        (
             ("--max-used-space", "much"),
             "error[bad-size]: --max-used-space 'much' is not a size\n  = help: write a number of bytes with k, m or g, as 512m\n",
         ),
