@@ -94,10 +94,13 @@ class _Group:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What a command leaves running keeps the group; that is a few bytes until the machine restarts."""
-        if self._path is not None:
+        """A sandbox's launcher ends a moment after its builder; what a command leaves running for longer keeps the group."""
+        for _attempt in range(20 if self._path is not None else 0):
+            assert self._path is not None
             with suppress(OSError):
                 self._path.rmdir()
+                return
+            time.sleep(0.05)
 
 
 def total(samples: Sequence[Sample]) -> Sample:
