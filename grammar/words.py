@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -88,8 +89,8 @@ def parse(word: WordText) -> Word:
 
 
 def recall(load: Callable[[], bytes | None]) -> None:
-    """Where to look for trees before the parser is loaded: what `learnt` gave another process; asked for once, if at all."""
-    _memory.load = load
+    """Where this thread is to look for trees before it loads the parser: what `learnt` gave another process; asked once, if at all."""
+    _memory.asked.load = load
 
 
 def learnt() -> bytes | None:
@@ -105,11 +106,12 @@ class _Memory:
 
     def __init__(self) -> None:
         self.trees: dict[WordText, Word] = {}
-        self.load: Callable[[], bytes | None] | None = None
+        self.asked = threading.local()
         self.fresh = False
 
     def recalled(self) -> dict[WordText, Word]:
-        load, self.load = self.load, None
+        load: Callable[[], bytes | None] | None = getattr(self.asked, "load", None)
+        self.asked.load = None
         raw = load() if load is not None else None
         if raw is not None:
             try:

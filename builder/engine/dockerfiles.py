@@ -16,7 +16,8 @@ PARSED = 3
 def parse_cached(text: bytes, name: str, index: Index) -> Dockerfile:
     """The typed tree; a text seen before is taken from the index and needs no parser. Raises DockerfileError."""
     key = _key(text, name)
-    recall(lambda: index.get_setting(f"{key}/words"))
+    # A build that needed no word leaves this behind, and its store is closed by the time somebody else does.
+    recall(lambda: None if index.database.closed else index.get_setting(f"{key}/words"))
     known = index.get_setting(key)
     if known is not None:
         try:

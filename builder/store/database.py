@@ -38,6 +38,8 @@ class Database:
         self._path = path
         self._lock = threading.RLock()
         self._inside = False
+        self.closed = False
+        """Whether `close` was called: what outlives a store asks before it reads."""
         with self._translated():
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
@@ -129,6 +131,7 @@ class Database:
     def close(self) -> None:
         """Idempotent."""
         with self._lock:
+            self.closed = True
             self._connection.close()
 
     @contextmanager

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import pytest
 
-from grammar.words import Expanded, ExpansionError, expand, expand_heredoc, split
+from builder.engine.dockerfiles import parse_cached
+from builder.store.store import Store
+from grammar.words import Expanded, ExpansionError, expand, expand_heredoc, recall, split
 
 ENV = {"A": "one", "EMPTY": "", "P": "/usr/lib/x.tar.gz", "W": "a  b", "한": "kr", "1": "first", "@": "all", "STAR": "a*c"}
 
@@ -262,3 +267,29 @@ def test_a_word_cannot_grow_without_end() -> None:
         expand("${A//?/$B}", {"A": "x" * 100_000, "B": "y" * 100_000})
     with pytest.raises(ExpansionError, match="too long"):
         expand("${A//*/$B}", {"A": "x" * 100_000, "B": "$0" * 1000})
+
+
+def test_trees_are_recalled_by_the_thread_that_was_told_where() -> None:
+    asked: list[str] = []
+
+    def load() -> bytes | None:
+        asked.append(threading.current_thread().name)
+        return None
+
+    def other() -> None:
+        expand("${recalled-elsewhere}", {})
+
+    recall(load)
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert asked == []
+    expand("${recalled-here}", {})
+    expand("${recalled-again}", {})
+    assert asked == [threading.current_thread().name]
+
+
+def test_a_store_that_is_closed_is_not_asked_for_trees(store_root: Path) -> None:
+    with Store.open(store_root) as store:
+        parse_cached(b"FROM scratch\n", "Dockerfile", store.index)
+    assert expand("${NEVER:-asked before}", {}).text == "asked before"
