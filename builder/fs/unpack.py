@@ -30,10 +30,10 @@ from builder.fs.tree import Tree
 from builder.fs.upper import Upper
 from builder.oci.digest import DiffID
 
-_READ = 1 << 18
+_READ = 1 << 20
 _BLOCK = 4096
 _LARGE = 1 << 16
-_DEPTH = 24
+_DEPTH = 8
 
 
 class Unpacked(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ from builder.registry.settings import Settings
 
 MAX_REDIRECTS = 10
 MAX_RETRY_AFTER = 60.0
-CHUNK = 1 << 17
+CHUNK = 1 << 19
 
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
