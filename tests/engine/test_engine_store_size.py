@@ -9,7 +9,7 @@ from builder.store.store import Store
 from tests.engine.site import Site
 
 MB = 1 << 20
-LARGE = "RUN dd if=/dev/urandom of=/large bs=1024 count={} 2>/dev/null\n"
+LARGE = "RUN --network=none dd if=/dev/urandom of=/large bs=1024 count={} 2>/dev/null\n"
 
 
 def _notes(site: Site) -> list[str]:

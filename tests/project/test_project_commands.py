@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,12 @@ import pytest
 
 from builder.cli.main import COMMANDS
 from tests.peers.distribution import Registry
+from tests.privileges import needs_root_of_the_machine
 from tests.project.world import World, git_server
 from tests.project.written import Written, in_help, on_page, pages
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="runs steps as root"),
+    needs_root_of_the_machine,
     pytest.mark.timeout(900),
     pytest.mark.xdist_group("written-commands"),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,12 @@ import pytest
 from builder.cli.main import COMMANDS
 from tests.peers.distribution import Registry
 from tests.peers.engine import Engine
+from tests.privileges import needs_root_of_the_machine
 from tests.project.test_project_commands import WITH_DOCKER
 from tests.project.world import World
 from tests.project.written import in_help, on_page, pages
 
-pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="runs steps as root"), pytest.mark.timeout(600)]
+pytestmark = [needs_root_of_the_machine, pytest.mark.timeout(600)]
 
 
 def _written() -> list[str]:
