@@ -146,7 +146,7 @@ def many_files(session: Session) -> list[RowResult]:
 def unchanged_files(session: Session) -> list[RowResult]:
     """100,000 files and nothing changed."""
     context = workloads.many_files(session.context("files100000"), 100_000)
-    session.in_turn(1, lambda builder, _: builder.build(context, "files100k"))
+    fresh, _ = session.in_turn(1, lambda builder, _: builder.build(context, "files100k"))
     samples, skipped = session.in_turn(5, lambda builder, _: builder.build(context, "files100k"))
     bare = floor.best(lambda: floor.walk_and_stat(context))
     times = median([sample.wall for sample in samples["layerwright"]]) / bare
@@ -162,7 +162,7 @@ def unchanged_files(session: Session) -> list[RowResult]:
             floor_name="walk+stat",
         ),
         RowResult("  against the floor", unit="x", target="<= 2 x", limit=2.0, value=times),
-        RowResult("  peak memory", unit="MiB", target="<= 150 MiB", limit=MEMORY_LIMIT >> 20, value=peak >> 20),
+        RowResult("  peak memory, copied and unchanged", unit="MiB", target="<= 150 MiB", limit=MEMORY_LIMIT >> 20, value=peak >> 20),
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.context.ignore import IgnoredTree, parse_patterns
-from builder.context.statcache import RACY_NS, FileDigests, MemoryDigests
+from builder.context.statcache import _BATCH, RACY_NS, FileDigests, MemoryDigests
 from builder.errors import LayerwrightError
 from builder.fs.tree import DirTree, MemoryTree
 
@@ -117,3 +117,9 @@ def test_the_store_keeps_them(tmp_path: Path) -> None:
         with Store.open(tmp_path / "store") as store:
             assert FileDigests(store.index, clock=later).of(tree, ["a"]) == [sha(b"1")]
     assert tree.opened == 1
+
+
+def test_more_files_than_are_held_at_a_time(tmp_path: Path) -> None:
+    tree = MemoryTree.of({f"f{number}": b"%d" % number for number in range(_BATCH + 100)})
+    paths = [f"f{number}" for number in range(_BATCH + 100)]
+    assert FileDigests(None).of(tree, paths) == [hashlib.sha256(b"%d" % number).hexdigest() for number in range(_BATCH + 100)]
