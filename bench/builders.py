@@ -43,10 +43,6 @@ class Builder(Protocol):
         """Builds, and pushes to a registry on loopback."""
         ...
 
-    def forget(self, *tags: str) -> None:
-        """Removes images and what was made of them, so that the next build has to fetch and unpack them."""
-        ...
-
     def close(self) -> None:
         """Ends what was started and removes the store."""
         ...
@@ -104,10 +100,6 @@ class Layerwright:
     def build_push(self, context: Path, reference: str, *, cache: bool = True) -> Sample:
         return timed([*program("build"), "-t", reference, *_cache(cache), "--progress=plain", "--push", str(context)], self.env)
 
-    def forget(self, *tags: str) -> None:
-        """A new store: there is no smaller way to be sure that no layer is left."""
-        shutil.rmtree(self.root, ignore_errors=True)
-
     def close(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -141,10 +133,6 @@ class BuildKit:
 
     def build_push(self, context: Path, reference: str, *, cache: bool = True) -> Sample:
         return total([self.build(context, reference, cache=cache), timed([self._client, "push", "-q", reference], self._engine.env)])
-
-    def forget(self, *tags: str) -> None:
-        for argv in (["image", "rm", "-f", *tags], ["builder", "prune", "-af"]):
-            self._engine.docker(*argv, check=False)
 
     def close(self) -> None:
         self._engine.stop()
@@ -201,9 +189,6 @@ class Buildah:
     def build_push(self, context: Path, reference: str, *, cache: bool = True) -> Sample:
         push = [*self._base, "push", "-q", *self._policy, "--tls-verify=false", reference, f"docker://{reference}"]
         return total([self.build(context, reference, cache=cache), timed(push)])
-
-    def forget(self, *tags: str) -> None:
-        subprocess.run([*self._base, "rmi", "-a", "-f"], check=False, capture_output=True)
 
     def close(self) -> None:
         subprocess.run([*self._base, "rm", "-a"], check=False, capture_output=True)

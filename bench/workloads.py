@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import random
+import shutil
+import tarfile
 from pathlib import Path
+
+from tests.peers.debian import write_layout
 
 BASE = "docker.io/layerwright/base"
 _TEXT = ("the quick brown fox jumps over the lazy dog; " * 100).encode()
@@ -66,6 +72,24 @@ def parallel(directory: Path, stages: int = 4, seconds: int = 2) -> Path:
 def from_registry(directory: Path, reference: str) -> Path:
     """One step on an image of a registry, which has to be pulled and unpacked for it."""
     return _dockerfile(directory, [f"FROM {reference}", "RUN true"])
+
+
+def variants(layout: Path, directory: Path, count: int, tag: str) -> list[Path]:
+    """Images like the one of a layout, each with one file more, so that no layer of one is a layer of another."""
+    index = json.loads((layout / "index.json").read_text())
+    blobs = layout / "blobs" / "sha256"
+    manifest = json.loads((blobs / index["manifests"][0]["digest"].removeprefix("sha256:")).read_text())
+    packed = blobs / manifest["layers"][0]["digest"].removeprefix("sha256:")
+    made: list[Path] = []
+    directory.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        tar = directory / "layer.tar"
+        with gzip.open(packed) as source, open(tar, "wb") as out:
+            out.write(tarfile.TarInfo(f"round{number}").tobuf())
+            shutil.copyfileobj(source, out, 1 << 20)
+        made.append(directory / f"debian{number}")
+        write_layout(made[-1], tar, tag)
+    return made
 
 
 def renew(directory: Path) -> None:
