@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from builder.cli.settings import Environment, registry_settings, store_root, store_size
 from builder.engine.workshop import WorkshopSettings
 from builder.errors import LayerwrightError
@@ -20,7 +22,9 @@ def workshop_settings(env: Environment, root: str | None, insecure: tuple[str, .
 
     if env.uid == 0 and not in_user_namespace():
         return WorkshopSettings(path, registry, docker_engine=engine, store_size=limit)
-    _enter_user_namespace()
+    # In a user namespace that is there already, only pasta wants more: a mount namespace. What it takes loads in some milliseconds.
+    if env.uid != 0 or os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        _enter_user_namespace()
     # Root of a user namespace may not set trusted attributes, and /run is seldom its own (overlayfs.rst, "userxattr").
     return WorkshopSettings(path, registry, state_dir=f"{path}/run", xattr_prefix="user.overlay.", docker_engine=engine, store_size=limit)
 

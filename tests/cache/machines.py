@@ -9,6 +9,7 @@ from builder.engine.request import BuildRequest
 from builder.engine.workshop import WorkshopSettings
 from builder.progress.events import Note, Recorder, StepCached, StepStarted, Warning
 from builder.registry.settings import Settings
+from runtime.sandbox import SHARED_NETWORK
 from tests.engine.site import Site
 from tests.privileges import XATTR_PREFIX
 from tests.registry.fake_registry import FakeRegistry
@@ -75,7 +76,7 @@ class Machines:
 
     def notes(self) -> list[str]:
         """What the last build said besides."""
-        return [event.message for event in self.site.heard.events if isinstance(event, Note)]
+        return [event.message for event in self.site.heard.events if isinstance(event, Note) and event.message != SHARED_NETWORK]
 
     def ran(self) -> list[str]:
         """The instructions that the last build ran to their end."""

@@ -17,6 +17,7 @@ from builder.ops.copy_layer import layer_of, plain
 from builder.ops.copy_plan import Plan
 from tests.ops.conftest import USER_OPAQUE, Bench
 from tests.ops.test_ops_copy import ROWS
+from tests.privileges import needs_root_of_the_machine
 
 # These replace something in the root below, or do nothing.
 WRITTEN = {
@@ -87,7 +88,7 @@ def test_large_and_sparse_files(bench: Any) -> None:
     assert copied(bench, "s", "/d") is not None
 
 
-@pytest.mark.parametrize("what", ["attribute", "fifo", "large-id"])
+@pytest.mark.parametrize("what", ["attribute", "fifo", pytest.param("large-id", marks=needs_root_of_the_machine)])
 def test_what_has_to_be_tried_out_is_written(what: str, bench: Any) -> None:
     bench.fill(bench.context, {"s/f": "1"})
     if what == "attribute":
