@@ -12,7 +12,7 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 # What the programs need, and what the tests compare us with.
 APT_DEMO := python3 python3-venv
 APT_TEST := $(APT_DEMO) docker.io docker-registry skopeo umoci buildah runc crun uidmap passt mmdebstrap busybox-static \
-	nftables iptables iproute2 strace attr libcap2-bin openssh-client qemu-user-static procps git xz-utils zstd bzip2 gcc libc6-dev util-linux
+	nftables iptables iproute2 strace attr libcap2-bin openssh-client qemu-user-static procps git xz-utils zstd bzip2 gcc libc6-dev util-linux tmux
 
 .PHONY: help demo test lint prove bench bench-quick docs apt-demo apt-test clean
 
