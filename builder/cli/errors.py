@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -42,6 +43,10 @@ def run_guarded(command: Callable[[], int | None]) -> int:
         sys.stderr.close()
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # What lies below the commands says so itself (builder.store.space): this is standard output.
+            print("error[disk-full]: no space left to write the output\n  = help: free some, or write it elsewhere", file=sys.stderr)
+            return 1
         print(_report_bug(error), file=sys.stderr)
         return BUG
 

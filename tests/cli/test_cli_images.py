@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_an_image_of_the_store_can_be_shown(cli: Cli) -> None:
     assert json.loads(cli("inspect", "app:1").out)["id"] == IMAGE_ID
     assert cli("inspect", "--raw", "app:1").raw == IMAGE.manifest_raw
     assert cli("inspect", "--config", "app:1").raw == IMAGE.config_raw
+
+
+def test_standard_output_that_is_full_is_no_bug(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from builder.cli.main import main; main()", "images", "--root", str(tmp_path / "store")]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error[disk-full]: no space left to write the output\n  = help: free some, or write it elsewhere\n",
+    )
