@@ -98,7 +98,16 @@ def learnt() -> bytes | None:
     if not _memory.fresh:
         return None
     _memory.fresh = False
-    return msgspec.msgpack.encode(list(_memory.trees.items()))
+    return msgspec.msgpack.encode([pair for pair in _memory.trees.items() if _can_be_kept(pair[0].text)])
+
+
+def _can_be_kept(text: str) -> bool:
+    """A word of a Dockerfile can; a lone surrogate, which a caller's may hold, has no encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Memory:

@@ -9,7 +9,7 @@ import pytest
 
 from builder.engine.dockerfiles import parse_cached
 from builder.store.store import Store
-from grammar.words import Expanded, ExpansionError, expand, expand_heredoc, recall, split
+from grammar.words import Expanded, ExpansionError, expand, expand_heredoc, learnt, recall, split
 
 ENV = {"A": "one", "EMPTY": "", "P": "/usr/lib/x.tar.gz", "W": "a  b", "한": "kr", "1": "first", "@": "all", "STAR": "a*c"}
 
@@ -293,3 +293,11 @@ def test_a_store_that_is_closed_is_not_asked_for_trees(store_root: Path) -> None
     with Store.open(store_root) as store:
         parse_cached(b"FROM scratch\n", "Dockerfile", store.index)
     assert expand("${NEVER:-asked before}", {}).text == "asked before"
+
+
+def test_trees_of_words_that_no_encoding_has_room_for_are_not_kept() -> None:
+    expand("'\ud800'", {})
+    expand("'kept all the same'", {})
+    kept = learnt()
+    assert kept is not None
+    assert b"kept all the same" in kept

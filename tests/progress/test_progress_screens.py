@@ -82,7 +82,9 @@ def test_a_real_terminal_shows_the_same(moment: str, width: int, height: int, tm
         pytest.skip("tmux is not installed")
     socket = ["tmux", "-u", "-S", str(tmp_path / "tmux")]
     command = f"{sys.executable} -m tests.progress.scene {moment} drawn"
-    env = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONPATH": os.pathsep.join((str(REPOSITORY), *sys.path)), "TERM": "xterm-256color"}
+    # COLUMNS and LINES, which pytest-xdist sets for its workers, would speak of another terminal.
+    outer = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    env = {**outer, "LC_ALL": "C.UTF-8", "PYTHONPATH": os.pathsep.join((str(REPOSITORY), *sys.path)), "TERM": "xterm-256color"}
     start = [*socket, "-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height), "exec sh"]
     subprocess.run(start, check=True, env=env, cwd=REPOSITORY)
     try:
