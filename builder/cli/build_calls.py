@@ -6,7 +6,7 @@ import sys
 
 from builder.cli.settings import Environment
 from builder.cli.userspace import workshop_settings
-from builder.engine.build import run_call
+from builder.engine.calls import run_call
 from builder.engine.checks import Method
 from builder.engine.request import BuildRequest
 from builder.errors import UsageError

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from builder.errors import CorruptionError, LayerwrightError
-from builder.fs.compress import Readable, decompress
+from builder.fs.compress import Prefixed, Readable, decompress
 from builder.fs.copytree import finish_file
 from builder.fs.entries import Entry
 from builder.fs.limits import DEFAULT, Limits
@@ -27,7 +27,7 @@ def read_context(stream: Readable, directory: Path, limit: int, limits: Limits =
     """An archive's files, unpacked into `directory` (an empty one of the caller's); or a Dockerfile's text, at most `limit` bytes."""
     head = _read(stream, HEAD)
     if looks_like_archive(head):
-        unpack_context(_Resumed(head, stream), directory, limits)
+        unpack_context(Prefixed(head, stream), directory, limits)
         return DirTree(directory)
     rest = _read(stream, limit + 1 - len(head))
     if len(head) + len(rest) > limit:
@@ -44,7 +44,7 @@ def looks_like_archive(head: bytes) -> bool:
     if len(head) < HEAD:
         return False
     try:
-        return next(read_tar(_Resumed(head, _Nothing()), whiteouts=False), None) is not None
+        return next(read_tar(Prefixed(head, _Nothing()), whiteouts=False), None) is not None
     except TarError as error:
         # An extended header comes first, and what it extends is not here yet.
         return error.code == "tar-truncated"
@@ -93,24 +93,6 @@ class _Nothing:
     def read(self, size: int = -1, /) -> bytes:
         """Nothing."""
         return b""
-
-
-class _Resumed:
-    """A stream with its first bytes put back."""
-
-    def __init__(self, head: bytes, rest: Readable) -> None:
-        self._head = head
-        self._rest = rest
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes."""
-        if not self._head:
-            return self._rest.read(size)
-        if size < 0:
-            head, self._head = self._head, b""
-            return head + self._rest.read(size)
-        head, self._head = self._head[:size], self._head[size:]
-        return head
 
 
 def youngest_file(stream: Readable, limits: Limits = DEFAULT) -> int | None:

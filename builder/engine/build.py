@@ -15,25 +15,25 @@ import msgspec
 from builder.context.statcache import FileDigests
 from builder.engine.bases import BaseImages
 from builder.engine.caches import Caches, find_lost
-from builder.engine.checks import Method, WarningCount, answer, check, facts_of, resolvable_bases, tell
+from builder.engine.checks import WarningCount, check, facts_of, tell
 from builder.engine.chronicle import Chronicle
 from builder.engine.contexts import OpenedContexts, open_contexts
 from builder.engine.dockerfiles import has_global, keep_words, parse_cached
 from builder.engine.outputs import Output, plan_outputs, trusting
-from builder.engine.remote import Remote
-from builder.engine.request import EPOCH, MIN_JOBS, BuildRequest
+from builder.engine.remote import agents_of, remote_of
+from builder.engine.request import EPOCH, MIN_JOBS, BuildRequest, platforms_of
 from builder.engine.room import StoreSize, kept_within
 from builder.engine.workshop import Workshop, WorkshopSettings
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.frontend.convert import convert
 from builder.frontend.settings import FrontendSettings
-from builder.graph.plan import BaseImage, BuildPlan
+from builder.graph.plan import BuildPlan
 from builder.graph.vertex import VertexID
 from builder.image.assemble import assemble, combine_images
 from builder.image.model import BuildResult
 from builder.image.options import ImageOptions
 from builder.oci.digest import ChainID, chain_ids
-from builder.oci.platform import Platform, host_platform, parse_platform
+from builder.oci.platform import Platform
 from builder.ops.destination import Times
 from builder.ops.runner import Operations, Packing
 from builder.ops.secrets import GivenSecrets
@@ -83,7 +83,7 @@ def run_build(
     started = clock.now_ns()
     cancel = cancel or threading.Event()
     try:
-        with Workshop(trusting(settings, request)) as shop, _agents(request) as agents:
+        with Workshop(trusting(settings, request)) as shop, agents_of(request) as agents:
             chronicle = Chronicle(shop.store, request, started)
             listener = Broadcast((chronicle.recorder, told))
 
@@ -132,26 +132,10 @@ def _explained(chronicle: Chronicle, record: BuildRecord, *, dry: bool) -> Expla
 def foresee(request: BuildRequest, settings: WorkshopSettings) -> Explanation:
     """What a build would find cached and what it would run, and why; nothing is run and nothing recorded."""
     clock = system_clock(request.epoch)
-    with Workshop(settings) as shop, _agents(request) as agents:
+    with Workshop(settings) as shop, agents_of(request) as agents:
         chronicle = Chronicle(shop.store, request, clock.now_ns())
         _Build(request, shop, agents, Silent(), clock, threading.Event(), chronicle).probe()
         return _explained(chronicle, chronicle.record(clock.now_ns(), None), dry=True)
-
-
-def run_call(method: Method, request: BuildRequest, settings: WorkshopSettings, *, json: bool) -> tuple[str, int]:
-    """Answer `--call METHOD` without building: the text to print and the exit code.
-
-    `check` looks at every stage; a base that cannot be resolved leaves the rules that need it silent.
-    """
-    with Workshop(settings) as shop, _agents(request) as agents, contextlib.ExitStack() as stack:
-        contexts = open_contexts(request, _remote(request, shop, agents, None), stack)
-        dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, shop.store.index)
-        platform = _platforms(request)[0]
-        bases: dict[int, BaseImage] = {}
-        if method == "check":
-            bases = resolvable_bases(dockerfile, request, platform, BaseImages(shop.store, shop.registry, pull=request.pull))
-        facts = facts_of(None, contexts, request.build_args, bases, platform)
-        return answer(method, dockerfile, facts, request.target, json=json)
 
 
 class _Build:
@@ -178,7 +162,7 @@ class _Build:
         self._on_failure = on_failure
         self._agents = agents
         self._room = room
-        self._remote = _remote(request, shop, agents, cancel)
+        self._remote = remote_of(request, shop, agents, cancel)
         self._bases = BaseImages(shop.store, shop.registry, pull=request.pull, layouts=self._remote.layouts)
         self._digests = FileDigests(shop.store.index)
         self._caches = Caches(request, shop, listener, clock)
@@ -199,7 +183,7 @@ class _Build:
             output.exporter(self._shop).check()
         with contextlib.ExitStack() as stack:
             contexts, dockerfile, plans = self._plans(stack)
-            outputs = plan_outputs(self._request)
+            outputs = plan_outputs(self._request)  # with the epoch that the Dockerfile may have set
             self._check(dockerfile, plans[0], contexts)
             while True:
                 try:
@@ -221,7 +205,7 @@ class _Build:
         contexts = open_contexts(self._request, self._remote, stack)
         dockerfile = parse_cached(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
         self._date(dockerfile)
-        platforms = _platforms(self._request)
+        platforms = platforms_of(self._request)
         self._chronicle.opened(contexts, tuple(map(str, platforms)))
         plans = [convert(dockerfile, self._frontend_settings(contexts, platform), self._bases) for platform in platforms]
         keep_words(contexts.dockerfile, contexts.dockerfile_name, self._shop.store.index)
@@ -373,27 +357,3 @@ class _Build:
         except LayerwrightError:
             find_lost(self._shop, [layer for solution in solutions for layer in solution.target.layers])
             raise
-
-
-def _platforms(request: BuildRequest) -> tuple[Platform, ...]:
-    """The platforms asked for, each once, or this machine's."""
-    named = [parse_platform(part) for item in request.platforms for part in item.split(",") if part]
-    return tuple(dict.fromkeys(named)) or (host_platform(),)
-
-
-def _agents(request: BuildRequest) -> contextlib.AbstractContextManager[Mapping[str, str]]:
-    """The sockets of --ssh; what starts agents is loaded by a build that has some."""
-    if not request.ssh:
-        return contextlib.nullcontext({})
-    from builder.engine.agents import open_agents
-
-    return open_agents(request.ssh)
-
-
-def _remote(request: BuildRequest, shop: Workshop, agents: Mapping[str, str], cancel: threading.Event | None) -> Remote:
-    keep = request.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in ("1", "true")
-    return Remote(shop, _secret_source(request), cancel=cancel, ssh=agents, keep_git_dir=keep)
-
-
-def _secret_source(request: BuildRequest) -> GivenSecrets:
-    return GivenSecrets(request.secrets)

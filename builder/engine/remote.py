@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from builder.engine.request import BuildRequest
 from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, UsageError
 from builder.fs.tree import Tree
@@ -22,7 +23,7 @@ from builder.graph.operations import GitSource, HttpSource
 from builder.oci.manifest import Descriptor
 from builder.oci.reference import parse_reference
 from builder.ops.protocol import TreeInput
-from builder.ops.secrets import Secrets
+from builder.ops.secrets import GivenSecrets, Secrets
 
 if TYPE_CHECKING:
     from builder.context.git import GitCheckouts
@@ -200,3 +201,18 @@ def _git_settings(shop: Workshop, ssh: Mapping[str, str]) -> GitSettings:
         ca_bundle=registry.ca_bundle,
     )
     return msgspec.structs.replace(settings, search_path=registry.helper_path) if registry.helper_path else settings
+
+
+def agents_of(request: BuildRequest) -> AbstractContextManager[Mapping[str, str]]:
+    """The sockets of --ssh; what starts agents is loaded by a build that has some."""
+    if not request.ssh:
+        return nullcontext({})
+    from builder.engine.agents import open_agents
+
+    return open_agents(request.ssh)
+
+
+def remote_of(request: BuildRequest, shop: Workshop, agents: Mapping[str, str], cancel: threading.Event | None) -> Remote:
+    """The remote sources as `request` lets them be fetched: with its secrets, agents and wish for `.git`."""
+    keep = request.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in ("1", "true")
+    return Remote(shop, GivenSecrets(request.secrets), cancel=cancel, ssh=agents, keep_git_dir=keep)

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from builder.graph.plan import Network
+from builder.oci.platform import Platform, host_platform, parse_platform
 from builder.ops.secrets import SecretFile, SecretValue
 from runtime.spec import Resources
 
@@ -59,3 +60,9 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Mapping[str, str] = {}
     stdin: BinaryIO | None = None
     stdout: BinaryIO | None = None
+
+
+def platforms_of(request: BuildRequest) -> tuple[Platform, ...]:
+    """The platforms asked for, each once, or this machine's."""
+    named = [parse_platform(part) for item in request.platforms for part in item.split(",") if part]
+    return tuple(dict.fromkeys(named)) or (host_platform(),)

@@ -113,7 +113,7 @@ def decompress(stream: Readable, limits: Limits = DEFAULT) -> Readable:
     its reader nothing; the reader caps how much it takes. `limits` bounds the decoders' own memory.
     """
     head = _exactly(stream, 6)
-    source = _Prefixed(head, stream)
+    source = Prefixed(head, stream)
     if head.startswith(b"\x1f\x8b"):
         return _Members(source, "gzip", lambda: isal_zlib.decompressobj(31), b"\x1f\x8b")
     if head.startswith(b"BZh"):
@@ -136,7 +136,7 @@ def _exactly(stream: Readable, size: int) -> bytes:
     return data
 
 
-class _Prefixed:
+class Prefixed:
     """A stream with the bytes put back that were read to look at them."""
 
     def __init__(self, head: bytes, rest: Readable) -> None:
@@ -144,6 +144,7 @@ class _Prefixed:
         self._rest = rest
 
     def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
         if not self._head:
             return self._rest.read(size)
         head, self._head = self._head, b""
