@@ -39,6 +39,7 @@ def header(name: bytes = b"f", kind: bytes = b"0", size: int | bytes = 0, **fiel
     block[257:265] = b"ustar\x0000"
     for key, value in fields.items():
         start, length = offsets[key]
+        assert len(value) <= length, f"{key} does not fit into a header"
         block[start : start + length] = value.ljust(length, b"\0")
     block[148:156] = b"        "
     block[148:156] = b"%06o\0 " % sum(block)
@@ -511,10 +512,10 @@ def test_damaged_archives_give_an_archive_or_a_tar_error(damage: list[tuple[int,
 
 def timed(make: Callable[[int], bytes], count: int) -> float:
     data = make(count)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in read_tar(io.BytesIO(data)):
         pass
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def test_time_is_linear_in_the_entries() -> None:

@@ -36,11 +36,16 @@ def regular(name: bytes, data: bytes = b"evil") -> bytes:
 
 
 def symlink(name: bytes, target: bytes) -> bytes:
-    return header(name, b"2", 0, link=target)
+    return linked(name, b"2", target)
 
 
 def hardlink(name: bytes, target: bytes) -> bytes:
-    return header(name, b"1", 0, link=target)
+    return linked(name, b"1", target)
+
+
+def linked(name: bytes, kind: bytes, target: bytes) -> bytes:
+    """A long target, such as the path of a test's directory may be, stands in a record of its own."""
+    return header(name, kind, link=target) if len(target) <= 100 else pax({b"linkpath": target}) + header(name, kind)
 
 
 class Scene:
@@ -268,18 +273,18 @@ def test_links_that_multiply_end(scene: Scene) -> None:
     data = header(b"d", b"5") + symlink(b"l0", b"d/../" * 15 + b"d")
     for number in range(1, 30):
         data += symlink(b"l%d" % number, (b"l%d/../" % (number - 1)) * 9 + b"d")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(TarError) as caught:
         scene.unpack(data + regular(b"l29/x"))
     assert caught.value.code == "symlink-loop"
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def linear(scene: Scene, data: bytes, most: float) -> int:
     """How many entries there were; `most` seconds are far more than it takes, unless something is quadratic."""
-    start = time.perf_counter()
+    start = time.process_time()
     unpacked = unpack(io.BytesIO(data + bytes(1024)), str(scene.target), EmptyTree())
-    assert time.perf_counter() - start < most
+    assert time.process_time() - start < most
     return unpacked.entries
 
 
@@ -312,9 +317,9 @@ def test_time_is_linear(fast_scene: Scene, name: str) -> None:
 
 def test_deep_paths_that_come_and_go(fast_scene: Scene) -> None:
     deep = b"d/" * 1000 + b"f"
-    start = time.perf_counter()
+    start = time.process_time()
     fast_scene.unpack((header(b"d", b"5") + pax({b"path": deep}) + header(b"x") + header(b"d")) * 4)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
     assert fast_scene.names() == ["d"]
 
 

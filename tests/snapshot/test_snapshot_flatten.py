@@ -155,13 +155,13 @@ def test_a_deep_stack_has_few_directories(store: Store) -> None:
 
 def test_a_thousand_steps_take_a_linear_time(store: Store) -> None:
     with Layers(store, xattr_prefix=XATTR_PREFIX) as layers:
-        began = time.monotonic()
+        began = time.process_time()
         stack = deepen(layers, (), 200)
-        first = time.monotonic() - began
+        first = time.process_time() - began
         stack = deepen(layers, stack, 600)
-        began = time.monotonic()
+        began = time.process_time()
         stack = deepen(layers, stack, 200)
-        last = time.monotonic() - began
+        last = time.process_time() - began
         assert len(layers.directories(stack)) <= OVER
     assert last < 4 * first + 0.5
 

@@ -71,7 +71,7 @@ def test_waiting_for_a_lock_can_be_cancelled(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(BuildCancelled):
             FileLock(tmp_path / "lock").acquire(cancel)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_a_living_lease_is_not_swept(tmp_path: Path) -> None:
