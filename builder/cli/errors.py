@@ -67,7 +67,8 @@ def leave(code: int) -> NoReturn:
     """Ends the process at once where nothing but its memory is left to give back.
 
     What the interpreter would take apart object by object, a tenth of a build that finds everything cached, the
-    kernel frees as it is. With other threads alive, or output that cannot be written, it ends as it always does.
+    kernel frees as it is. With other threads alive, or output that cannot be written, it ends as it always does;
+    after an error that has been told, the output is not tried again, for then it would end with 120 (Py_FinalizeEx).
     """
     if threading.active_count() > 1:
         sys.exit(code)
@@ -75,7 +76,8 @@ def leave(code: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError):
-        sys.exit(code)
+        if code == 0:
+            sys.exit(code)
     os._exit(code)
 
 

@@ -211,10 +211,12 @@ def test_an_image_of_the_store_can_be_shown(cli: Cli) -> None:
     assert cli("inspect", "--config", "app:1").raw == IMAGE.config_raw
 
 
-def test_standard_output_that_is_full_is_no_bug(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_is_full_is_no_bug(tmp_path: Path, unbuffered: str) -> None:
     command = [sys.executable, "-c", "from builder.cli.main import main; main()", "images", "--root", str(tmp_path / "store")]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False)
     assert (done.returncode, done.stderr) == (
         1,
         "error[disk-full]: no space left to write the output\n  = help: free some, or write it elsewhere\n",
