@@ -3,7 +3,8 @@
 Rules. Above nine tenths of its size the store gives up, least recently used first, until eight tenths are left, so
 that the next step has room: caches first, as `prune` would take them, then image names with what only they need.
 Never what was touched since the oldest living process began, so a build that needs more than the size gets it,
-and `check` says so. Looking costs a walk over the index, so it is done when the disk has lost a fiftieth of the size.
+and `check` says so. Looking costs a walk over the index, so it is done when the disk has lost a fiftieth of the size; or
+won as much, for what somebody else freed may hide what the store took.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Room:
         self._lock = threading.Lock()
 
     def grown(self) -> Kept:
-        """Looks if the disk has lost enough since the last look; for after every step."""
+        """Looks if the disk has changed enough since the last look; for after every step."""
         if not self._lock.acquire(blocking=False):
             return Kept()
         try:
             free = free_bytes(self._store.root)[0]
-            if self._free is not None and self._free - free < self._size // 50:
+            if self._free is not None and abs(self._free - free) < self._size // 50:
                 return Kept()
             return self._keep()
         finally:

@@ -125,6 +125,18 @@ def test_a_look_waits_until_the_disk_lost_a_part_of_the_size(store_root: Path, c
         assert (store_root / "layers/orphan").exists()
 
 
+def test_what_others_free_hides_no_growth(tmp_path: Path, store_root: Path, clock: Clock) -> None:
+    with open(tmp_path / "other", "wb") as other:
+        os.posix_fallocate(other.fileno(), 0, 64 * MB)
+    with Store.open(store_root, clock) as store:
+        room = Room(store, 5 * MB)
+        assert room.grown() == Kept()
+        for number in range(6):
+            cached(store, f"layer{number}")
+        (tmp_path / "other").unlink()
+        assert room.grown().excess > MB // 2
+
+
 def test_usage_counts_what_a_listing_of_the_disk_counts(store_root: Path, clock: Clock) -> None:
     fill(store_root, clock, layers=2, images=2)
     (store_root / "builds/b1").mkdir(parents=True)
