@@ -130,10 +130,19 @@ class TarWriter:
     def _read(self, entry: Entry, fd: int, left: int) -> None:
         while left:
             used = self._used
-            count = os.readv(fd, (self._view[used : min(CHUNK, used + left)],))
+            if not used and left >= CHUNK:
+                # All but the ends of a large file: handed on as it was read, not copied out of the buffer.
+                data = os.read(fd, CHUNK)
+                count = len(data)
+                if count == CHUNK:
+                    self._write(data)
+                else:
+                    self._put(data)
+            else:
+                count = os.readv(fd, (self._view[used : min(CHUNK, used + left)],))
+                self._advance(count)
             if not count:
                 raise _changed(entry)
-            self._advance(count)
             left -= count
 
     def _zeros(self, left: int) -> None:

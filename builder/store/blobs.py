@@ -31,6 +31,7 @@ from builder.store.arrivals import Arrivals
 from builder.store.space import guard_space
 from builder.store.verified import VerifiedReader as VerifiedReader
 from builder.store.verified import corrupt_blob
+from builder.store.writeback import WriteBack
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -230,6 +231,7 @@ class _FileWriter:
         with guard_space(store.root):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(fd, "r+b", buffering=0)
+        self._behind = WriteBack(fd)
         self._arrival = None if arriving is None else store.arrivals.begin(arriving, fd)
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -240,6 +242,7 @@ class _FileWriter:
             while len(rest):
                 rest = rest[self._file.write(rest) or 0 :]
         self._size += len(view)
+        self._behind.grew(len(view))
         if self._arrival is not None:
             self._arrival.grew(len(view))
         return len(view)

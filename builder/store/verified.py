@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from builder.errors import CorruptionError
 from builder.oci.digest import Digest, hex_of
 from builder.oci.sha256 import large
+from builder.store.writeback import WriteBack
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -108,7 +109,7 @@ class VerifiedReader(io.RawIOBase):
 
 
 def _copy_range(source: int, target: int) -> int:
-    at = 0
+    at, behind = 0, WriteBack(target, os.lseek(target, 0, os.SEEK_CUR))
     while True:
         try:
             count = os.copy_file_range(source, target, _COPY, at)
@@ -120,3 +121,4 @@ def _copy_range(source: int, target: int) -> int:
         if not count:
             return at
         at += count
+        behind.grew(count)
