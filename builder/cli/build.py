@@ -26,6 +26,20 @@ Examples:
 """
 
 
+def _no_effect(ctx: click.Context, option: click.Parameter, value: object) -> None:
+    if value:
+        click.echo(f"warning: {option.opts[0]} has no effect here", err=True)
+
+
+def _of_the_classic_builder(command: Callable[..., int]) -> Callable[..., int]:
+    """Options that scripts still write, and that neither BuildKit nor we act on; where that can be missed, a line says so."""
+    for name, callback in (("--rm", None), ("--force-rm", None), ("--compress", None), ("--squash", _no_effect)):
+        command = click.option(name, is_flag=True, hidden=True, expose_value=False, callback=callback)(command)
+    for name in ("--isolation", "--security-opt"):
+        command = click.option(name, multiple=True, hidden=True, expose_value=False, callback=_no_effect)(command)
+    return command
+
+
 @click.command(cls=QuickCommand, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("context", metavar="PATH | URL | -")
 @click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (PATH/Dockerfile); - for standard input.")
@@ -104,6 +118,7 @@ Examples:
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Steps at a time (the number of cores, at least 4).")
 @click.option("--root", metavar="DIR", help="The store.")
 @click.option("--store-size", metavar="SIZE", help="What the store may take of the disk, kept by removing what was longest not used.")
+@_of_the_classic_builder
 def build(**options: Any) -> int:
     """Build an image from a Dockerfile."""
     return execute(options, read_environment())

@@ -7,13 +7,18 @@ better names, before it tries the short ones.
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import Any
 
 import click
 
+_SWITCHES = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)
+"""Go's strconv.ParseBool."""
+
 
 class QuickCommand(click.Command):
-    """As click.Command; besides, `-t=NAME` is `-t NAME`, as docker's options have it."""
+    """As click.Command; besides, as docker's options have it, `-t=NAME` is `-t NAME`, and `--pull=false` is a `--pull` not given."""
 
     _help: click.Option | None = None
 
@@ -28,9 +33,24 @@ class QuickCommand(click.Command):
 
     def make_parser(self, ctx: click.Context) -> Any:
         """The parser, which knows short options as long ones too."""
-        parser = super().make_parser(ctx)
+        parser: Any = super().make_parser(ctx)
         parser._long_opt.update(parser._short_opt)
+        parser._match_long_opt = partial(_match_long, parser, parser._match_long_opt)
         return parser
+
+
+def _match_long(parser: Any, plain: Any, name: str, value: str | None, state: Any) -> None:
+    """click's own match, but of a flag that has a value: the last one given wins."""
+    option = parser._long_opt.get(name)
+    if value is None or option is None or option.const is not True:
+        plain(name, value, state)
+        return
+    switch = _SWITCHES.get(value)
+    if switch is None:
+        raise click.BadOptionUsage(name, f"{name}={value} is neither true nor false.")
+    switched = copy(option)
+    switched.const = switch
+    switched.process(None, state)
 
 
 def _show_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:

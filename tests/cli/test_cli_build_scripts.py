@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.cli.build_scripts import refuse_attestations, spread_resources
 from builder.errors import UsageError
+from tests.cli.commands import Cli
 
 NONE: dict[str, Any] = dict.fromkeys(
     ("memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "pids_limit", "cgroup_parent")
@@ -65,3 +67,21 @@ def test_attestations_are_not_made(given: tuple[str | None, str | None, tuple[st
         refuse_attestations(*given)
     assert caught.value.message == message
     assert caught.value.help is not None
+
+
+def test_switches_take_values_and_options_of_the_classic_builder_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
+    cli = Cli(tmp_path)
+    done = cli("build", "--quiet=true", "--pull=true", "--pull=false", "--no-cache=0", "--rm=false", "--force-rm", "--compress", ".")
+    assert (done.code, done.err, done.out[:7]) == (0, "", "sha256:")
+    assert cli("build", "-q=false", "--quiet=1", ".").out == done.out
+    done = cli("build", "-q", "--squash", "--isolation=default", "--security-opt", "seccomp=unconfined", ".")
+    assert (done.code, done.err) == (
+        0, "".join(f"warning: {name} has no effect here\n" for name in ("--squash", "--isolation", "--security-opt"))
+    )  # fmt: skip
+
+
+def test_a_switch_with_a_value_that_is_neither(tmp_path: Path) -> None:
+    done = Cli(tmp_path)("build", "--pull=maybe", ".")
+    assert (done.code, done.out) == (2, "")
+    assert "--pull=maybe is neither true nor false." in done.err

@@ -22,6 +22,9 @@ def render() -> str:
         "`build` is `layerwright build`. Made from the commands' own help by `make docs`.",
         "",
         "The store is `--root`, else `LAYERWRIGHT_ROOT`, else `/var/lib/layerwright` as root and `$XDG_DATA_HOME/layerwright` otherwise.",
+        "",
+        "As docker's, a switch may have a value (`--pull=false`), and `--rm --force-rm --compress --squash --isolation --security-opt` are "
+        "taken by `build` without effect.",
     ]
     for name, (module, _) in sorted(COMMANDS.items(), key=lambda row: (row[0] != "build", row[0])):
         command = getattr(import_module(module), name)
