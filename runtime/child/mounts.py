@@ -7,7 +7,7 @@ one page.
 
 from __future__ import annotations
 
-import errno
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,16 @@ LOCKED_DOWN = libc.ATTR_NOSUID | libc.ATTR_NODEV | libc.ATTR_NOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 # nofollow: no layer may send a lookup elsewhere by an xattr (redirect_dir, overlayfs.rst "Redirecting directories").
 _OVERLAY_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"))
+
+
+def takes_layers_one_by_one(release: str) -> bool:
+    """Whether overlayfs of this kernel has `lowerdir+`. Asked, an older one would write a line to its log for each step."""
+    major, _dot, rest = release.partition(".")
+    minor = "".join(itertools.takewhile(str.isdigit, rest))
+    return (int(major), int(minor or 0)) >= (6, 7)
+
+
+ONE_BY_ONE = takes_layers_one_by_one(os.uname().release)
 
 
 def fresh(kind: str, options: Sequence[tuple[str, str]] = (), attributes: int = 0) -> int:
@@ -81,11 +91,14 @@ class Stacker:
     must refuse to open what is not the step's, as Docker's does, or the step was given every device.
     """
 
-    def __init__(self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False) -> None:
+    def __init__(
+        self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False, one_by_one: bool = ONE_BY_ONE
+    ) -> None:
         self._scratch = scratch
         self._empty_fd = empty_fd
         self._userns = in_user_namespace
         self._devices = devices
+        self._one_by_one = one_by_one
         self._count = 0
 
     def mount(self, root: RootData) -> int:
@@ -129,15 +142,14 @@ class Stacker:
         flags = [("userxattr", "")] if self._userns else []
         flags += [("volatile", "")] if volatile else []
         options = [*flags, *_OVERLAY_OPTIONS]
+        if not self._one_by_one:
+            self._overlay_by_options(names, ends, options, where)
+            return
         try:
             mounted = fresh("overlay", [*(("lowerdir+", name) for name in names), *ends, *options])
         except OSError as error:
-            if error.errno != errno.EINVAL or error.filename != "lowerdir+":
-                raise OSError(error.errno, os.strerror(error.errno or 0), "overlay") from None
-        else:
-            attach(mounted, os.open(where, _DIRECTORY))
-            return
-        self._overlay_by_options(names, ends, options, where)
+            raise OSError(error.errno, os.strerror(error.errno or 0), "overlay") from None
+        attach(mounted, os.open(where, _DIRECTORY))
 
     def _overlay_by_options(self, names: list[str], ends: list[tuple[str, str]], options: list[tuple[str, str]], where: str) -> None:
         """Before Linux 6.7: short links in the scratch space name the directories in mount(2)'s one page of options."""

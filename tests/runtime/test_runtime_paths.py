@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.child import libc
+from runtime.child.mounts import takes_layers_one_by_one
 from runtime.child.paths import Walk
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -134,19 +135,22 @@ from runtime.child.mounts import Stacker
 place = sys.argv[1]
 libc.unshare(libc.CLONE_NEWNS)
 libc.mount("none", "/", None, libc.MS_REC | libc.MS_PRIVATE)
-def refuse(fd, key, value, real=libc.fsconfig_string):
-    if key == "lowerdir+":
-        raise OSError(22, "Invalid argument", "lowerdir+")
-    real(fd, key, value)
-libc.fsconfig_string = refuse
 scratch = place + "/scratch"
 libc.mount("none", scratch, "tmpfs", 0)
 lowers = sorted((place + "/" + name for name in os.listdir(place) if name.startswith("layer")), reverse=True)
-stacker = Stacker(scratch, os.open(place + "/empty", os.O_PATH), False)
+stacker = Stacker(scratch, os.open(place + "/empty", os.O_PATH), False, one_by_one=False)
 fd = stacker.mount({"type": "overlay", "lowers": lowers, "upper": place + "/upper", "work": place + "/work"})
 os.mkdir("new", dir_fd=fd)
 print(len(os.listdir(f"/proc/self/fd/{fd}")), open(f"/proc/self/fd/{fd}/top").read())
 """
+
+
+@pytest.mark.parametrize(
+    ("release", "takes"),
+    [("6.1.0-56-amd64", False), ("6.6.87.2-microsoft-standard-WSL2", False), ("6.7", True), ("6.18.5+", True), ("7.0-rc1", True)],
+)
+def test_layers_one_by_one_by_the_kernel_s_release(release: str, takes: bool) -> None:
+    assert takes_layers_one_by_one(release) is takes
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
