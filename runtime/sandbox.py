@@ -152,8 +152,10 @@ class NamespaceSandbox:
 
     def _limited(self, process: Process, stack: ExitStack) -> tuple[Process, Cgroup | None, tuple[str, ...]]:
         """The group with the step's limits; else the process with what comes nearest, and a word on it."""
+        ulimits, notes = rlimits.reachable(process.ulimits) if process.ulimits else ((), ())
+        process = msgspec.structs.replace(process, ulimits=ulimits)
         if not limited(process.resources):
-            return process, None, ()
+            return process, None, notes
         try:
             cgroup = open_cgroup(process.resources)
         except NoGroup:
@@ -162,9 +164,9 @@ class NamespaceSandbox:
                 raise
             given = {limit.name for limit in process.ulimits}
             more = tuple(limit for limit in found if limit.name not in given)
-            return msgspec.structs.replace(process, ulimits=(*more, *process.ulimits)), None, (rlimits.NOTE,)
+            return msgspec.structs.replace(process, ulimits=(*more, *process.ulimits)), None, (*notes, rlimits.NOTE)
         stack.callback(cgroup.close)
-        return process, cgroup, ()
+        return process, cgroup, notes
 
     def _request(self, process: Process, lease: Lease | None, cgroup: Cgroup | None) -> dict[str, Any]:
         resolv_conf, gateway = _read_resolv_conf(), lease.gateway if lease else None

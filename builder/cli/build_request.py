@@ -10,6 +10,7 @@ from builder.cli.settings import Environment, parse_epoch
 from builder.cli.values import build_arguments, parse_hosts, parse_pairs, parse_secrets, parse_size, parse_ssh
 from builder.engine.request import BuildRequest
 from builder.errors import UsageError
+from builder.ops.limits import parse_ulimit
 from runtime.spec import Resources
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -53,7 +54,7 @@ def make_request(options: dict[str, Any], env: Environment) -> BuildRequest:
         network=options["network"],
         hosts=parse_hosts(options["hosts"]),
         shm_size=parse_size("--shm-size", options["shm_size"]),
-        ulimits=tuple(options["ulimits"]),
+        ulimits=_ulimits(options["ulimits"]),
         resources=_resources(options),
         allow=allow,
         secrets=parse_secrets(options["secrets"], env),
@@ -74,6 +75,11 @@ def _proxies(arguments: dict[str, str]) -> dict[str, str]:
     """The predefined proxy arguments, in both cases (reference 1.8)."""
     given = {key: value for key, value in arguments.items() if key.upper() in PROXIES}
     return {name: value for key, value in given.items() for name in (key.upper(), key.lower())}
+
+
+def _ulimits(items: tuple[str, ...]) -> tuple[str, ...]:
+    """As they were given, once each was found to be one; the last of a name holds."""
+    return tuple({parse_ulimit(item).name: item for item in items}.values())
 
 
 def _resources(options: dict[str, Any]) -> Resources:

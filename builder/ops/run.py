@@ -36,13 +36,14 @@ from builder.ops.copy import apply_copy
 from builder.ops.destination import Destination, Times
 from builder.ops.emulation import require_platform
 from builder.ops.leavings import commit
+from builder.ops.limits import parse_ulimit
 from builder.ops.mkdir import make_directory
 from builder.ops.protocol import Outcome, RootInput, StepControl, StepInput
 from builder.ops.secrets import Secrets
 from builder.snapshot.layers import Draft, LayerId, Layers
 from builder.store.cachemounts import CacheMounts
 from runtime.sandbox import Sandbox
-from runtime.spec import BindMount, Directory, Exit, FileMount, Mount, Process, Resources, SocketMount, TmpfsMount, Ulimit, User
+from runtime.spec import BindMount, Directory, Exit, FileMount, Mount, Process, Resources, SocketMount, TmpfsMount, User
 
 if TYPE_CHECKING:
     from builder.ops.shell import OnFailure
@@ -266,16 +267,6 @@ class _Tail:
         """The lines as text."""
         kept = [*self._lines, self._partial] if self._partial else list(self._lines)
         return tuple(line.decode("utf-8", "replace").rstrip("\r") for line in kept[-LAST_LINES:])
-
-
-def parse_ulimit(text: str) -> Ulimit:
-    """`nofile=1024:2048` or `nofile=1024`; -1 is unlimited. Raises LayerwrightError."""
-    name, _, values = text.partition("=")
-    soft, colon, hard = values.partition(":")
-    try:
-        return Ulimit(name.lower(), int(soft), int(hard if colon else soft))
-    except ValueError:
-        raise LayerwrightError("bad-ulimit", f"{text!r} is not a ulimit", help="write NAME=SOFT[:HARD], as nofile=1024:2048") from None
 
 
 def _failure(ended: Exit, lines: tuple[str, ...]) -> LayerwrightError:

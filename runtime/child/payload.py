@@ -139,7 +139,10 @@ def _set_limits(process: ProcessData) -> None:
         with doing(f"set the limit {limit['name']}={limit['soft']}:{limit['hard']}"):
             if limit["name"] not in _LIMITS:
                 raise SetupError(f"there is no limit called {limit['name']}")
-            resource.setrlimit(_LIMITS[limit["name"]], (limit["soft"], limit["hard"]))
+            try:
+                resource.setrlimit(_LIMITS[limit["name"]], (limit["soft"], limit["hard"]))
+            except ValueError as error:  # what Python makes of EINVAL and EPERM
+                raise OSError(errno.EPERM, str(error)) from None
 
 
 def _lower_to(kind: int, soft: int, hard: int) -> None:

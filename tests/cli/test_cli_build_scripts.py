@@ -85,3 +85,21 @@ def test_a_switch_with_a_value_that_is_neither(tmp_path: Path) -> None:
     done = Cli(tmp_path)("build", "--pull=maybe", ".")
     assert (done.code, done.out) == (2, "")
     assert "--pull=maybe is neither true nor false." in done.err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("foo=1", "error[bad-ulimit]: --ulimit 'foo=1': there is no limit 'foo'\n"),
+        ("nofiles=1", "error[bad-ulimit]: --ulimit 'nofiles=1': there is no limit 'nofiles'\n  = help: did you mean nofile?\n"),
+        ("nofile=5:3", "error[bad-ulimit]: --ulimit 'nofile=5:3': the first number is above the second\n"),
+        ("core=unlimited", "error[bad-ulimit]: 'core=unlimited' is not a ulimit\n"),
+        ("core", "error[bad-ulimit]: 'core' is not a ulimit\n"),
+    ],
+)
+def test_a_ulimit_that_is_none(given: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
+    done = Cli(tmp_path)("build", "--ulimit", given, ".")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(message)
+    assert Cli(tmp_path)("build", "-q", "--ulimit", "core=-1", "--ulimit=nproc=4:-1", ".").code == 0

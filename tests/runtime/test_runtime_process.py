@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import signal
 import struct
 import threading
@@ -157,6 +158,17 @@ def test_limits_and_umask(box: Box) -> None:
     assert done.lines() == ["0022", "64", "0", "128"]
     assert box.run("ulimit -n").lines() == ["1024"]
     assert box.run(["true"], ulimits=(Ulimit("bogus", 1, 1),)).exit.setup_error == "there is no limit called bogus"
+    assert "cannot set the limit nofile=5:3: " in str(box.run(["true"], ulimits=(Ulimit("nofile", 5, 3),)).exit.setup_error)
+
+
+def test_a_limit_that_cannot_be_raised_is_as_high_as_may_be(box: Box) -> None:
+    ceiling = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    done = box.run("ulimit -u; ulimit -H -u", ulimits=(Ulimit("nproc", -1, -1),))
+    if done.exit.notes and ceiling != resource.RLIM_INFINITY:
+        assert done.lines() == [str(ceiling)] * 2
+        assert done.exit.notes[0] == f"the limit nproc of a step is {ceiling}:{ceiling}, as much as the builder itself may have"
+    else:
+        assert done.lines() == ["unlimited"] * 2
 
 
 def test_signals_are_as_a_program_expects_them(box: Box) -> None:
