@@ -175,6 +175,14 @@ def test_a_zstd_stream_is_one_frame() -> None:
     assert decoder.unused_data == b""
 
 
+@pytest.mark.parametrize("jobs", [1, 2, 9])
+def test_a_zstd_stream_of_whole_jobs_ends_with_an_empty_block(jobs: int) -> None:
+    """Always, and not only where its last job had begun before the end was known."""
+    blob = blob_of(os.urandom(1 << 20) * 2 * jobs, "zstd")
+    checksum = 4
+    assert blob[-3 - checksum : -checksum] == b"\x01\0\0"  # RFC 8878, 3.1.1.2: a raw block of size 0, the last
+
+
 @pytest.mark.skipif(shutil.which("gzip") is None or shutil.which("zstd") is None, reason="needs gzip and zstd")
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_the_usual_programs_read_it(tmp_path: Path, compression: Compression) -> None:
