@@ -194,6 +194,8 @@ def _prepared(hierarchy: Hierarchy, controller: str, parent: str | None) -> str:
             os.makedirs(directory, exist_ok=True)  # another build may be making it too
             _inherit(hierarchy.version, directory, controller)
         if hierarchy.version == 2:
+            if parent is None and hierarchy.delegated:
+                hierarchy.step_down()
             _enable(hierarchy.mount_point, base, controller)
         _sweep(base)
     except OSError as error:

@@ -6,6 +6,7 @@ hybrid layout): then each controller is in one of them only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from runtime.unsupported import Unsupported
 
 DEFAULT_PARENT = "layerwright"
+LEAF = "builder"
 REMEDY = "run the builder as root, or in a delegated cgroup (systemd-run --user --scope -p Delegate=yes)"
 
 
@@ -30,15 +32,31 @@ class Hierarchy(msgspec.Struct, frozen=True):
         elif self.version == 2 and os.access(self.mount_point, os.W_OK):
             inside = f"/{DEFAULT_PARENT}"  # not below our own: that one has processes, so it may have no controlled children
         elif self.version == 2:
-            inside = os.path.dirname(self.own)
+            inside = self.own if self.delegated else os.path.dirname(self.own)
         else:
             inside = os.path.join(self.own, DEFAULT_PARENT)
         return os.path.normpath(f"{self.mount_point}/{inside}")
 
     @property
+    def delegated(self) -> bool:
+        """Whether this process's own group was handed to its user, and the one above was not (cgroup-v2.rst, "Delegation")."""
+        if self.own == "/" or os.access(self.mount_point, os.W_OK):
+            return False
+        own = os.path.normpath(f"{self.mount_point}/{self.own}")
+        return os.access(f"{own}/cgroup.subtree_control", os.W_OK) and not os.access(f"{os.path.dirname(own)}/cgroup.procs", os.W_OK)
+
+    @property
     def entrance(self) -> str:
         """The file a process writes to, to be where this one is."""
         return os.path.normpath(f"{self.mount_point}/{self.own}/cgroup.procs")
+
+    def step_down(self) -> None:
+        """Move all processes of a delegated group into one below it: a group with processes has no controlled children."""
+        leaf = os.path.normpath(f"{self.mount_point}/{self.own}/{LEAF}")
+        os.makedirs(leaf, exist_ok=True)
+        for pid in read(self.entrance).split():
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                write(f"{leaf}/cgroup.procs", pid)
 
 
 class Layout(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,10 @@ from runtime import cgroup
 from runtime.hierarchy import read_layout
 from runtime.spec import Resources
 from runtime.unsupported import Unsupported
-from tests.privileges import root_of_the_machine_only
+from tests.privileges import needs_root_of_the_machine, root_of_the_machine_only
 from tests.runtime.box import Box
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -160,3 +163,36 @@ def test_groups_of_living_builders_stay() -> None:
 def test_what_is_written_in_both_versions(resources: Resources, old: list[tuple[str, str]], new: list[tuple[str, str]]) -> None:
     assert [(setting.file, setting.value) for setting in cgroup.old_settings(resources)] == old
     assert [(setting.file, setting.value) for setting in cgroup.new_settings(resources)] == new
+
+
+DELEGATED = """
+import os, sys
+from runtime.hierarchy import read_layout
+open(sys.argv[1] + "/cgroup.procs", "w").write("0")
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+before = read_layout().unified
+before.step_down() if before.delegated else None
+after = read_layout().unified
+print(before.delegated, after.delegated, after.own.removeprefix(before.own), after.base() == before.base() == sys.argv[1])
+"""
+
+
+@needs_root_of_the_machine
+def test_a_delegated_group_is_stepped_down_from() -> None:
+    """cgroup-v2.rst, "No Internal Process Constraint": the builder makes room for the groups of its steps."""
+    hierarchy = read_layout().unified
+    if hierarchy is None:
+        pytest.skip("version 2 of control groups is not mounted")
+    unit = f"{hierarchy.mount_point}/lwtest{os.getpid()}"
+    os.mkdir(unit)
+    try:
+        for file in (unit, f"{unit}/cgroup.procs", f"{unit}/cgroup.subtree_control"):
+            os.chown(file, 65534, 65534)
+        command = [sys.executable, "-c", DELEGATED, unit]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.stdout == "True False /builder True\n", done.stderr
+    finally:
+        for directory in (f"{unit}/builder", unit):
+            if os.path.isdir(directory):
+                os.rmdir(directory)
