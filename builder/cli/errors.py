@@ -17,6 +17,7 @@ from grammar.diagnostics import Diagnostic, DockerfileError, render
 
 INTERRUPTED = 130
 BUG = 3
+_MOST_SIGNALS = 3
 
 
 def run_guarded(command: Callable[[], int | None]) -> int:
@@ -55,12 +56,33 @@ def run_command(command: Any, name: str) -> int:
     """Runs a click command with the process's arguments; for entry points."""
 
     def call() -> int:
-        # A CI service ends a job with SIGTERM: what runs is killed and cleaned up as after Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _hear_signals()
         result = command.main(prog_name=name, standalone_mode=False)
         return result if isinstance(result, int) else 0
 
     return run_guarded(call)
+
+
+def _hear_signals() -> None:
+    """Ctrl-C, and SIGTERM, with which a CI service ends a job: what runs is killed and cleaned up. The third ends all at once.
+
+    As docker buildx does: what is called off may wait for a network that says nothing. Whatever a command is killed
+    at, its store is good for the next one, and what it started dies with it.
+    """
+    heard = 0
+
+    def hear(number: int, frame: object) -> None:
+        nonlocal heard
+        heard += 1
+        if heard < _MOST_SIGNALS:
+            raise KeyboardInterrupt
+        show = b"\x1b[?25h" if os.isatty(2) else b""  # the cursor, which a live view has hidden
+        os.write(2, show + b"\nerror[cancelled]: ended at once, by a third signal\n")
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGTERM, hear)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as under nohup(1)
+        signal.signal(signal.SIGINT, hear)
 
 
 def leave(code: int) -> NoReturn:

@@ -83,7 +83,7 @@ def run_build(
     started = clock.now_ns()
     cancel = cancel or threading.Event()
     try:
-        with Workshop(trusting(settings, request)) as shop, agents_of(request) as agents:
+        with Workshop(trusting(settings, request), cancel=cancel) as shop, agents_of(request) as agents:
             chronicle = Chronicle(shop.store, request, started)
             listener = Broadcast((chronicle.recorder, told))
 

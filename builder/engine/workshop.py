@@ -39,8 +39,10 @@ class WorkshopSettings(msgspec.Struct, frozen=True):
 class Workshop:
     """A context manager; the registry's and the sandbox's libraries are loaded by the build that needs them."""
 
-    def __init__(self, settings: WorkshopSettings, control: Control | None = None) -> None:
+    def __init__(self, settings: WorkshopSettings, control: Control | None = None, cancel: threading.Event | None = None) -> None:
+        """Once `cancel` is set, or the block was left by an exception, what is under way ends."""
         self._settings = settings
+        self._cancel = cancel or (control.cancel if control else threading.Event())
         self.docker_engine = settings.docker_engine
         self._control = control
         self._stack = contextlib.ExitStack()
@@ -53,12 +55,14 @@ class Workshop:
         with contextlib.ExitStack() as stack:
             self.store = stack.enter_context(Store.open(self._settings.root))
             self.layers = stack.enter_context(
-                Layers(self.store, self, overlay=self._settings.overlay, xattr_prefix=self._settings.xattr_prefix)
+                Layers(self.store, self, overlay=self._settings.overlay, xattr_prefix=self._settings.xattr_prefix, cancel=self._cancel)
             )
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self._cancel.set()
         self._stack.close()
 
     @property
@@ -71,10 +75,12 @@ class Workshop:
         with self._lock:
             if self._registry is None:
                 from builder.registry.client import Registry
+                from builder.registry.transfer import Control
                 from builder.store.places import StoredPlaces
 
+                control, places = self._control or Control(cancel=self._cancel), StoredPlaces(self.store.index)
                 self._registry = self._stack.enter_context(
-                    Registry(self._settings.registry, self.store.blobs, control=self._control, places=StoredPlaces(self.store.index))
+                    Registry(self._settings.registry, self.store.blobs, control=control, places=places)
                 )
             return self._registry
 

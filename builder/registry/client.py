@@ -193,7 +193,7 @@ class Registry:
 
     def _fetch_all(self, descriptors: Iterator[Descriptor], origin: str) -> None:
         unique = {descriptor.digest: descriptor for descriptor in descriptors}
-        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+        with self._workers() as pool:
             for done in [pool.submit(self.fetch, descriptor, origin) for descriptor in unique.values()]:
                 done.result()
 
@@ -209,10 +209,23 @@ class Registry:
                     put_manifest(target, child.digest, child, raw)
             return
         unique = {descriptor.digest: descriptor for descriptor in (*document.layers, document.config) if descriptor.digest not in there}
-        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+        with self._workers() as pool:
             for done in [pool.submit(self._push_blob, target, d, origins.get(d.digest)) for d in unique.values()]:
                 done.result()
         self._places.note([descriptor.digest for descriptor in document.layers], target.name)
+
+    @contextmanager
+    def _workers(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads for transfers: after an error those that wait never start, after Ctrl-C those under way end too."""
+        pool = ThreadPoolExecutor(self._settings.concurrency)
+        try:
+            yield pool
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._control.cancel.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
 
     def _push_blob(self, target: Target, descriptor: Descriptor, origin: str | None) -> None:
         if has_blob(target, descriptor):

@@ -238,6 +238,7 @@ def _download(
     path = f"{endpoint.repository}/blobs/{descriptor.digest}"
     stalls = 0
     while stalls < attempts:
+        control.check()
         start = partial.done
         headers = {"Range": f"bytes={start}-"} if start else {}
         try:

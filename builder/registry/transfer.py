@@ -29,9 +29,9 @@ class Control(msgspec.Struct, frozen=True):
     """Handed to every transfer: `watch` hears of progress, `cancel` set ends it within one chunk."""
 
     watch: Watch = lambda _: None
-    cancel: threading.Event | None = None
+    cancel: threading.Event = msgspec.field(default_factory=threading.Event)
 
     def check(self) -> None:
         """Raise BuildCancelled once cancelled."""
-        if self.cancel is not None and self.cancel.is_set():
+        if self.cancel.is_set():
             raise BuildCancelled()

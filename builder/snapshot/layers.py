@@ -55,14 +55,17 @@ class Layers:
         overlay: bool = True,
         xattr_prefix: str = "trusted.overlay.",
         limits: Limits = DEFAULT,
+        cancel: threading.Event | None = None,
     ) -> None:
+        """Once `cancel` is set, packing and unpacking raise BuildCancelled."""
         self._store = store
+        self._cancel = cancel or threading.Event()
         self._table = store.index.layers
         self._opaque_xattr = _settled_prefix(store, xattr_prefix) + "opaque"
         self._copies = None if overlay else _copies(store, self._opaque_xattr)
-        self._unpacker = Unpacker(store, fetch or NoFetcher(), self._opaque_xattr, limits, self.place)
+        self._unpacker = Unpacker(store, fetch or NoFetcher(), self._opaque_xattr, limits, self.place, self._cancel)
         self._flattener = Flattener(store, self._opaque_xattr, self.place)
-        self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record)
+        self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record, self._cancel)
         self._shared = SharedLayers(self._opaque_xattr)
         self._discarder = Discarder()
         self._held: set[LayerId] = set()

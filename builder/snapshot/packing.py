@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from builder.errors import CorruptionError
+from builder.errors import BuildCancelled, CorruptionError
 from builder.fs.entries import Entry
 from builder.oci.digest import DiffID
 from builder.oci.manifest import Descriptor
@@ -32,11 +33,14 @@ THREADS = 2
 class Packer:
     """Makes packed forms; thread-safe."""
 
-    def __init__(self, store: Store, fetch: BlobFetcher, opaque_xattr: str, record: Callable[[LayerId], LayerRecord]) -> None:
+    def __init__(
+        self, store: Store, fetch: BlobFetcher, opaque_xattr: str, record: Callable[[LayerId], LayerRecord], cancel: threading.Event
+    ) -> None:
         self._store = store
         self._fetch = fetch
         self._opaque_xattr = opaque_xattr
         self._record = record
+        self._cancel = cancel
         self._pool: ThreadPoolExecutor | None = None
         self._started: dict[tuple[LayerId, Compression], Future[Descriptor]] = {}
         self._lock = threading.Lock()
@@ -57,7 +61,8 @@ class Packer:
         with self._lock:
             started = self._started.pop((layer, compression), None)
         if started is not None and not started.cancel():
-            started.result()
+            with suppress(BuildCancelled):  # a build that begins once more, without a cache that was lost, makes it anew
+                started.result()
         return self._find(self._record(layer), compression, force) or self._locked(layer, compression, level, force)
 
     def clamp(self, record: LayerRecord, epoch_ns: int, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
@@ -69,9 +74,10 @@ class Packer:
     ) -> tuple[Descriptor, DiffID]:
         """The blob of a layer that has no row yet."""
         from builder.fs.pack import pack
+        from builder.snapshot.cancelling import CancellableSink
 
         with self._store.blobs.writer() as writer:
-            packed = pack(entries, compression, level, writer)
+            packed = pack(entries, compression, level, CancellableSink(writer, self._cancel))
             digest, size = writer.commit(packed.digest)
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id
 
@@ -129,10 +135,11 @@ class Packer:
     def _repack(self, record: LayerRecord, compression: Compression, level: int | None) -> tuple[Descriptor, DiffID]:
         from builder.fs.compress import decompress
         from builder.fs.pack import repack
+        from builder.snapshot.cancelling import CancellableSink
 
         source = fetched(self._store, self._fetch, record)
         with self._store.blobs.open(source.digest) as reader, self._store.blobs.writer() as writer:
-            packed = repack(decompress(reader), compression, level, writer)
+            packed = repack(decompress(reader), compression, level, CancellableSink(writer, self._cancel))
             reader.drain()
             digest, size = writer.commit(packed.digest)
         return Descriptor(layer_media_type(compression), digest, size), packed.diff_id

@@ -65,12 +65,13 @@ class Place(Protocol):
 class Unpacker:
     """Knows where layers are unpacked, and unpacks them."""
 
-    def __init__(self, store: Store, fetch: BlobFetcher, opaque_xattr: str, limits: Limits, place: Place) -> None:
+    def __init__(self, store: Store, fetch: BlobFetcher, opaque_xattr: str, limits: Limits, place: Place, cancel: threading.Event) -> None:
         self._store = store
         self._fetch = fetch
         self._opaque_xattr = opaque_xattr
         self._limits = limits
         self._place = place
+        self._cancel = cancel
         self._paths: dict[LayerId, str] = {}
         self._latest: tuple[tuple[LayerId, ...], tuple[str, ...]] = ((), ())
         self._lock = threading.Lock()
@@ -200,11 +201,12 @@ class Unpacker:
         """`confirm` raises when what was read is not to be believed, else says which form it was."""
         from builder.fs.compress import decompress
         from builder.fs.unpack import unpack
+        from builder.snapshot.cancelling import CancellableSource
 
         with self._store.temporary("unpack-") as temporary:
             target = str(temporary / "upper")
             os.mkdir(target, 0o755)
-            unpacked = unpack(decompress(reader), target, lower, self._opaque_xattr, self._limits)
+            unpacked = unpack(decompress(CancellableSource(reader, self._cancel)), target, lower, self._opaque_xattr, self._limits)
             reader.drain()
             descriptor = confirm()
             if isinstance(lower, LaterTree):

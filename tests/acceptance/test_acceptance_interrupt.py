@@ -25,7 +25,7 @@ def _sleepers(mark: str) -> list[int]:
     return found
 
 
-def _until(condition: object, seconds: float = 15) -> bool:
+def _until(condition: object, seconds: float = 120) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():  # type: ignore[operator]
@@ -45,7 +45,7 @@ def test_an_interrupted_build_leaves_nothing_running(command: Command, box_tar: 
     process = command.start("build", ".")
     assert _until(lambda: len(_sleepers(mark)) >= 3), "the steps did not start"
     process.send_signal(number)
-    process.communicate(timeout=15)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     assert _sleepers(mark) == []
     assert os.listdir(command.root / "work") == []

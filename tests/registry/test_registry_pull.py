@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -222,6 +223,24 @@ def test_progress_is_told_and_a_pull_can_be_called_off(fake: FakeRegistry, blobs
     with Registry(FAST, blobs, control=Control(cancel=cancel)) as client, pytest.raises(BuildCancelled):
         client.fetch(wanted, f"{fake.host}/app")
     assert not blobs.has(digest)
+
+
+def test_an_interrupt_ends_the_transfers_of_other_threads(fake: FakeRegistry, blobs: MemoryBlobs) -> None:
+    image = sample(*(bytes([number]) * 1000 for number in range(20)))
+    fake.add_image("app", "1", image)
+    interrupted = threading.Event()
+
+    def watch(_: Transfer) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        control.cancel.wait(60)
+
+    control = Control(watch)
+    with Registry(FAST, blobs, control=control) as client, pytest.raises(KeyboardInterrupt):
+        client.pull(ref(fake, "app:1"), AMD64)
+    assert control.cancel.is_set()
+    assert not all(blobs.has(part.digest) for part in image.manifest.layers)
 
 
 def test_docker_media_types_are_taken(fake: FakeRegistry, client: Registry) -> None:
