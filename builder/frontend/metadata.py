@@ -71,15 +71,17 @@ def arg(session: Session, state: StageState, node: Arg) -> None:
 def env(session: Session, state: StageState, node: Env) -> None:
     """ENV: all pairs see the variables as of before the instruction."""
     before = dict(state.scope.env)
-    variables = dict(item.partition("=")[::2] for item in state.config.env or ())
+    variables = list(state.config.env or ())
     shown = []
     for pair in node.pairs:
         key = session.expander.word(pair.key, before)
         value = session.expander.word(pair.value, before) if pair.value is not None else ""
         state.scope.set_env(key, value)
-        variables[key] = value
         shown.append(f"{key}={value}")
-    state.configure(env=tuple(f"{key}={value}" for key, value in variables.items()))
+        # A base may have a name twice, or one without `=`: what is not set here stays as it is.
+        at = next((at for at, item in enumerate(variables) if item.partition("=")[0] == key), len(variables))
+        variables[at : at + 1] = shown[-1:]
+    state.configure(env=tuple(variables))
     state.note("ENV " + " ".join(shown))
 
 

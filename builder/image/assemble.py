@@ -147,10 +147,7 @@ def base_history(base: BaseImage | None) -> tuple[History, ...]:
         return ()
     lines = base.config.history or ()
     told = sum(not line.empty_layer for line in lines)
-    missing = len(base.diff_ids) - told
-    if missing < 0:
-        return tuple(History(comment="layerwright.base") for _ in base.diff_ids)
-    return (*lines, *(History(comment="layerwright.base") for _ in range(missing)))
+    return (*lines, *(History(comment="layerwright.base") for _ in range(len(base.diff_ids) - told)))
 
 
 def complete_history(
@@ -164,8 +161,19 @@ def complete_history(
         made = root is not None and root.own is not None
         created = fixed or (root.created if root is not None and made else None)
         lines.append(History(created=created, created_by=item.created_by, comment=COMMENT, empty_layer=not made))
+    lines = _without_surplus(lines, layer_count)
     assert sum(not line.empty_layer for line in lines) == layer_count, "history and layers disagree"
     return tuple(_with_times(lines))
+
+
+def _without_surplus(lines: list[History], layer_count: int) -> list[History]:
+    """A base's history may tell of more layers than there are; as in BuildKit's exporter, lines then have none from where they run out."""
+    filled = 0
+    kept: list[History] = []
+    for line in lines:
+        filled += not line.empty_layer
+        kept.append(line if filled <= layer_count else msgspec.structs.replace(line, empty_layer=True))
+    return kept
 
 
 def _with_times(lines: list[History]) -> list[History]:

@@ -38,6 +38,7 @@ IMAGES = {
     "base": PLAIN,
     "rich": RICH,
     "nopath": RunConfig(env=("A=1",)),
+    "oddenv": RunConfig(env=("PATH=/bin", "A=1", "A=2", "BARE", "Z=z")),
     "trigger": RunConfig(env=("PATH=/bin",), on_build=("ENV TRIGGERED=$FROM_CHILD", "RUN triggered")),
 }
 

@@ -161,6 +161,11 @@ def test_env_replaces_in_place_and_appends() -> None:
     assert history("FROM base\nENV a=1 b='2 3'\nENV c d  e") == ["ENV a=1 b=2 3", "ENV c=d  e"]
 
 
+def test_env_leaves_what_a_base_has_twice_or_without_a_value() -> None:
+    assert config("FROM oddenv\nENV Q=$A").env == ("PATH=/bin", "A=1", "A=2", "BARE", "Z=z", "Q=2")
+    assert config("FROM oddenv\nENV A=3 BARE=b N=n").env == ("PATH=/bin", "A=3", "A=2", "BARE=b", "Z=z", "N=n")
+
+
 def test_timing_an_instruction_sees_what_was_before_it() -> None:
     assert config("FROM base\nENV a=1\nENV a=2 b=$a\nLABEL v=$b$a").labels == {"v": "12"}
 
