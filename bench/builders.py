@@ -80,6 +80,11 @@ class Layerwright:
         output = f"type=docker,dest={archive}"
         timed([*program("build"), "-t", "layerwright/base", "-o", output, str(archive.with_name("base"))], self.env)
 
+    def large_blobs(self) -> set[tuple[str, int]]:
+        """The layers of some size in the store, by name and inode: one that is written again has another."""
+        with os.scandir(self.root / "blobs" / "sha256") as entries:
+            return {(entry.name, entry.inode()) for entry in entries if entry.stat().st_size > 1 << 20}
+
     def build_file(self, context: Path, tag: str, dockerfile: str) -> Sample:
         """Builds with a Dockerfile of another name in the context."""
         return timed([*program("build"), "-t", tag, "-f", str(context / dockerfile), "--progress=plain", str(context)], self.env)

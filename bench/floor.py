@@ -17,14 +17,14 @@ from pathlib import Path
 import zstandard
 from isal import isal_zlib
 
+from bench.measure import timed
+
 CHUNK = 1 << 20
 
 
 def import_click() -> float:
     """An interpreter that has click: what a command line in Python costs before it does anything."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import click"], check=True)
-    return time.perf_counter() - started
+    return timed([sys.executable, "-c", "import click"]).wall
 
 
 def chroot_exec(root: Path, times: int) -> float:
@@ -108,11 +108,6 @@ def read_all(directory: Path) -> float:
     for chunk in _chunks(directory):
         digest.update(chunk)
     return time.perf_counter() - started
-
-
-def best(work: Callable[[], float], rounds: int = 3) -> float:
-    """The fastest of a few rounds: a floor has no noise below it."""
-    return min(work() for _ in range(rounds))
 
 
 def _chunks(directory: Path) -> Iterator[bytes]:

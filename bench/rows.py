@@ -2,305 +2,231 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import floor, workloads
-from bench.builders import Buildah, Builder, Layerwright
+from bench.builders import Buildah, Builder, Compression, Layerwright
 from bench.measure import Sample, median
-from bench.result import Growth, RowResult
-from bench.session import Session
+from bench.result import MEMORY_LIMIT, RowResult
+from bench.session import Session, Turns
 from tests.peers.debian import TAG, debian_layout
-from tests.peers.distribution import Registry, start_registry
+from tests.peers.distribution import Registry
 
-Row = Callable[[Session], list[RowResult]]
-MEMORY_LIMIT = 150 << 20
+Row = Callable[[Session], Iterator[RowResult]]
 
 
-def trivial_runs(session: Session) -> list[RowResult]:
-    """30 RUNs, none cached."""
+def _compared(name: str, limit: float, turns: Turns, floor_name: str = "", note: str = "") -> RowResult:
+    """A row whose target is a ratio to the faster peer."""
+    return RowResult(name, "", f"<= {limit}", limit, turns.samples, turns.floors, floor_name, turns.skipped, note)
+
+
+def _value(name: str, unit: str, limit: float, value: float, firm: bool = False) -> RowResult:
+    """A row whose target is a number of ours."""
+    return RowResult(f"  {name}", unit, f"<= {limit:g} {unit}".strip(), limit, value=value, firm=firm)
+
+
+def _memory(name: str, samples: list[Sample]) -> RowResult:
+    return _value(name, "MiB", MEMORY_LIMIT >> 20, max(sample.peak for sample in samples) / (1 << 20), firm=True)
+
+
+def _walls(turns: Turns) -> list[float]:
+    return [sample.wall for sample in turns.samples["layerwright"]]
+
+
+def trivial_runs(session: Session) -> Iterator[RowResult]:
+    """30 RUNs, none cached"""
     context = workloads.runs(session.context("runs"), 30)
-    rounds = 2 if session.quick else 5
-    samples, skipped = session.in_turn(rounds, lambda builder, _: builder.build(context, "runs", cache=False))
     root = session.state / "root"
-    if not root.exists():
-        session.ours.root_filesystem(root, session.archive.with_name("base"))
-    bare = floor.best(lambda: floor.chroot_exec(root, 30))
-    step = median([sample.wall for sample in samples["layerwright"]]) / 30 * 1000
-    rows = [
-        RowResult(
-            "30 trivial RUNs", target="ratio <= 0.2", limit=0.2, samples=samples, skipped=skipped, floor=bare, floor_name="chroot+exec"
-        ),
-        RowResult("  a step, all told", unit="ms", target="<= 12 ms", limit=12, value=step),
-    ]
-    if session.quick:
-        return rows
+    session.ours.root_filesystem(root, session.archive.with_name("base"))
+    rounds = 2 if session.quick else 5
+    turns = session.in_turn(rounds, lambda b, _: b.build(context, "runs", cache=False), floor=lambda: floor.chroot_exec(root, 30))
+    yield _compared("30 trivial RUNs", 0.2, turns, "chroot+exec")
+    yield _value("a step, all told", "ms", 12, median(_walls(turns)) / 30 * 1000)
+
+
+def trivial_runs_archive(session: Session) -> Iterator[RowResult]:
+    """30 RUNs, none cached, written as an OCI archive"""
+    context = workloads.runs(session.context("runs"), 30)
     out = session.state / "out.tar"
-    samples, skipped = session.in_turn(rounds, lambda builder, _: builder.build_archive(context, "runs", out, cache=False))
-    return [*rows, RowResult("30 trivial RUNs, OCI tar", target="ratio <= 0.25", limit=0.25, samples=samples, skipped=skipped)]
+    yield _compared("30 trivial RUNs, OCI tar", 0.25, session.in_turn(5, lambda b, _: b.build_archive(context, "runs", out, cache=False)))
 
 
-def nothing_changed(session: Session) -> list[RowResult]:
-    """20 steps, all cached."""
+def nothing_changed(session: Session) -> Iterator[RowResult]:
+    """20 steps, all cached"""
     context = workloads.steps20(session.context("steps20"))
     session.in_turn(1, lambda builder, _: builder.build(context, "steps20"))
-    samples, skipped = session.in_turn(5 if session.quick else 15, lambda builder, _: builder.build(context, "steps20"))
-    bare = floor.best(floor.import_click, 7)
-    times = median([sample.wall for sample in samples["layerwright"]]) / bare
-    return [
-        RowResult(
-            "nothing changed, 20 steps",
-            target="ratio <= 1",
-            limit=1.0,
-            samples=samples,
-            skipped=skipped,
-            floor=bare,
-            floor_name="import click",
-        ),
-        RowResult("  against `import click`", unit="x", target="<= 2.0 x", limit=2.0, value=times),
-    ]
+    turns = session.in_turn(7 if session.quick else 25, lambda b, _: b.build(context, "steps20"), floor=floor.import_click)
+    row = _compared("nothing changed, 20 steps", 1.0, turns, "import click")
+    yield row
+    yield _value("against the floor", "x", 2.0, row.to_floor)
 
 
-def nothing_changed_archive(session: Session) -> list[RowResult]:
-    """20 cached steps, and the 60 MB image written out."""
+def nothing_changed_archive(session: Session) -> Iterator[RowResult]:
+    """20 cached steps, and the 60 MB image written out"""
     context = workloads.steps20_large(session.context("steps20-large"))
     out = session.state / "out.tar"
     session.in_turn(1, lambda builder, _: builder.build_archive(context, "steps20l", out))
-    samples, skipped = session.in_turn(5, lambda builder, _: builder.build_archive(context, "steps20l", out))
-    return [RowResult("nothing changed, OCI tar of 60 MB", target="ratio <= 0.35", limit=0.35, samples=samples, skipped=skipped)]
+    turns = session.in_turn(5, lambda builder, _: builder.build_archive(context, "steps20l", out))
+    yield _compared("nothing changed, OCI tar of 60 MB", 0.35, turns)
 
 
-def big_copy(session: Session) -> list[RowResult]:
-    """COPY of 512 MB, gzip and zstd."""
+def big_copy_gzip(session: Session) -> Iterator[RowResult]:
+    """COPY of 512 MB into a gzip OCI archive"""
+    yield from _big_copy(session, "gzip", session.builders)
+
+
+def big_copy_zstd(session: Session) -> Iterator[RowResult]:
+    """COPY of 512 MB into a zstd OCI archive"""
+    yield from _big_copy(session, "zstd", [builder for builder in session.builders if builder.has("zstd")])
+
+
+def _big_copy(session: Session, compression: Compression, builders: list[Builder]) -> Iterator[RowResult]:
     size = 128 if session.quick else 512
     context = workloads.big_copy(session.context("big"), size)
     out = session.state / "out.tar"
-    rows: list[RowResult] = []
-    for compression in ("gzip",) if session.quick else ("gzip", "zstd"):
-        able = [builder for builder in session.builders if compression == "gzip" or builder.has("zstd")]
-
-        def build(builder: Builder, _: int, compression: str = compression) -> Sample:
-            return builder.build_archive(context, "big", out, cache=False, compression="zstd" if compression == "zstd" else "gzip")
-
-        samples, skipped = session.in_turn(
-            2 if session.quick else 3, build, builders=able, before_each=lambda _: workloads.renew(context / "data")
-        )
-        bare = floor.best(lambda compression=compression: floor.hash_and_compress(context / "data", compression), 2)  # type: ignore[misc]
-        times = median([sample.wall for sample in samples["layerwright"]]) / bare
-        peak = max(sample.peak for sample in samples["layerwright"])
-        rows += [
-            RowResult(
-                f"COPY of {size} MB, {compression} OCI tar",
-                target="ratio <= 0.25",
-                limit=0.25,
-                samples=samples,
-                skipped=skipped,
-                floor=bare,
-                floor_name="hash+compress",
-                note="dockerd has no exporter for archives: its image goes through skopeo",
-            ),
-            RowResult("  against the floor", unit="x", target="<= 1.3 x", limit=1.3, value=times),
-            RowResult("  peak memory", unit="MiB", target="<= 150 MiB", limit=MEMORY_LIMIT >> 20, value=peak >> 20),
-        ]
-    return rows
-
-
-def many_files(session: Session) -> list[RowResult]:
-    """COPY of small files: cold, exported, and rebuilt after a small change."""
-    count = 5_000 if session.quick else 30_000
-    context = workloads.many_files(session.context(f"files{count}"), count)
-    out = session.state / "out.tar"
-
-    def fresh(_: Builder) -> None:
-        workloads.renew(context / "tree")
-
-    samples, skipped = session.in_turn(
-        2 if session.quick else 3, lambda builder, _: builder.build(context, "files", cache=False), before_each=fresh
+    turns = session.in_turn(
+        2 if session.quick else 4,
+        lambda builder, _: builder.build_archive(context, "big", out, cache=False, compression=compression),
+        builders=builders,
+        before_each=lambda _: workloads.renew(context / "data"),
+        floor=lambda: floor.hash_and_compress(context / "data", compression),
     )
-    bare = floor.best(lambda: floor.read_all(context / "tree"))
-    rows = [
-        RowResult(
-            f"COPY of {count:,} files",
-            target="ratio <= 0.35",
-            limit=0.35,
-            samples=samples,
-            skipped=skipped,
-            floor=bare,
-            floor_name="read+hash",
-        )
-    ]
-    if not session.quick:
-        samples, skipped = session.in_turn(3, lambda b, _: b.build_archive(context, "files", out, cache=False), before_each=fresh)
-        rows.append(RowResult(f"COPY of {count:,} files, OCI tar", target="ratio <= 0.25", limit=0.25, samples=samples, skipped=skipped))
+    out.unlink()
+    note = "dockerd has no exporter for archives: its image goes through skopeo" if compression == "gzip" else "dockerd writes no zstd"
+    row = _compared(f"COPY of {size} MB, {compression} OCI tar", 0.25, turns, "hash+compress", note)
+    yield row
+    yield _value("against the floor", "x", 1.3, row.to_floor)
+    yield _memory("peak memory", row.ours)
+
+
+def many_files(session: Session) -> Iterator[RowResult]:
+    """COPY of small files: into the store"""
+    count, context = _many_files(session)
+    turns = session.in_turn(
+        2 if session.quick else 4,
+        lambda builder, _: builder.build(context, "files", cache=False),
+        before_each=lambda _: workloads.renew(context / "tree"),
+        floor=lambda: floor.read_all(context / "tree"),
+    )
+    yield _compared(f"COPY of {count:,} files", 0.35, turns, "read+hash")
+
+
+def many_files_archive(session: Session) -> Iterator[RowResult]:
+    """COPY of small files: into an OCI archive"""
+    count, context = _many_files(session)
+    out = session.state / "out.tar"
+    turns = session.in_turn(
+        4,
+        lambda builder, _: builder.build_archive(context, "files", out, cache=False),
+        before_each=lambda _: workloads.renew(context / "tree"),
+    )
+    yield _compared(f"COPY of {count:,} files, OCI tar", 0.25, turns)
+
+
+def changed_file(session: Session) -> Iterator[RowResult]:
+    """COPY of small files: rebuilt after one was touched and one changed"""
+    count, context = _many_files(session)
     session.in_turn(1, lambda builder, _: builder.build(context, "files"))
 
     def change(number: int) -> None:
         (context / "tree/d0/e0/f0.txt").touch()
         (context / "tree/d0/e0/f1.txt").write_text(f"changed {number}")
 
-    samples, skipped = session.in_turn(3 if session.quick else 5, lambda builder, _: builder.build(context, "files"), before_round=change)
-    rows.append(RowResult(f"{count:,} files, one changed", target="ratio <= 0.3", limit=0.3, samples=samples, skipped=skipped))
-    return rows
+    turns = session.in_turn(3 if session.quick else 5, lambda builder, _: builder.build(context, "files"), before_round=change)
+    yield _compared(f"{count:,} files, one touched, one changed", 0.3, turns)
 
 
-def unchanged_files(session: Session) -> list[RowResult]:
-    """100,000 files and nothing changed."""
+def _many_files(session: Session) -> tuple[int, Path]:
+    count = 5_000 if session.quick else 30_000
+    return count, workloads.many_files(session.context(f"files{count}"), count)
+
+
+def unchanged_files(session: Session) -> Iterator[RowResult]:
+    """100,000 files and nothing changed"""
     context = workloads.many_files(session.context("files100000"), 100_000)
-    fresh, _ = session.in_turn(1, lambda builder, _: builder.build(context, "files100k"))
-    samples, skipped = session.in_turn(5, lambda builder, _: builder.build(context, "files100k"))
-    bare = floor.best(lambda: floor.walk_and_stat(context))
-    times = median([sample.wall for sample in samples["layerwright"]]) / bare
-    peak = max(sample.peak for sample in (*fresh["layerwright"], *samples["layerwright"]))
-    return [
-        RowResult(
-            "100,000 files, nothing changed",
-            target="ratio <= 0.5",
-            limit=0.5,
-            samples=samples,
-            skipped=skipped,
-            floor=bare,
-            floor_name="walk+stat",
-        ),
-        RowResult("  against the floor", unit="x", target="<= 2 x", limit=2.0, value=times),
-        RowResult("  peak memory, copied and unchanged", unit="MiB", target="<= 150 MiB", limit=MEMORY_LIMIT >> 20, value=peak >> 20),
-    ]
+    fresh = session.in_turn(1, lambda builder, _: builder.build(context, "files100k"))
+    turns = session.in_turn(5, lambda b, _: b.build(context, "files100k"), floor=lambda: floor.walk_and_stat(context))
+    row = _compared("100,000 files, nothing changed", 0.5, turns, "walk+stat")
+    yield row
+    yield _value("against the floor", "x", 2.0, row.to_floor)
+    yield _memory("peak memory, copied", fresh.samples["layerwright"])
+    yield _memory("peak memory, unchanged", row.ours)
 
 
-def parallel_stages(session: Session) -> list[RowResult]:
-    """Four stages that wait two seconds each."""
+def parallel_stages(session: Session) -> Iterator[RowResult]:
+    """Four stages that wait two seconds each"""
     context = workloads.parallel(session.context("parallel"))
-    samples, skipped = session.in_turn(
-        1 if session.quick else 3, lambda builder, _: builder.build(context, "parallel", cache=False, jobs=4)
-    )
-    took = median([sample.wall for sample in samples["layerwright"]])
-    return [
-        RowResult("4 stages that wait 2 s, joined", samples=samples, skipped=skipped, floor=2.0, floor_name="sleep"),
-        RowResult("  all told", unit="s", target="<= 2.2 s + a step", limit=2.25, value=took),
-    ]
+    turns = session.in_turn(1 if session.quick else 3, lambda builder, _: builder.build(context, "parallel", cache=False, jobs=4))
+    yield RowResult("4 stages that wait 2 s, joined", samples=turns.samples, skipped=turns.skipped)
+    yield _value("1.1 x 2 s and a step of 12 ms", "s", 2.212, median(_walls(turns)))
 
 
-def cold_pull(session: Session) -> list[RowResult]:
-    """A Debian base from a registry on loopback, pulled and unpacked for one RUN."""
-    # An image of its own each round: after a removal ext4 looks for inodes that were not freed just now, which was half of a pull.
-    layouts = workloads.variants(debian_layout(), session.state / "variants", 3, TAG)
-    references = [session.registry().push_layout(layout, TAG, f"{layout.name}:{TAG}") for layout in layouts]
-    contexts = [workloads.from_registry(session.context(f"cold{number}"), reference) for number, reference in enumerate(references)]
-    alone: list[Builder] = [Layerwright(session.state / "cold"), *(b for b in session.builders if b.name == "dockerd")]
-    if "buildah" in {builder.name for builder in session.builders}:
-        alone.append(Buildah(session.state / "cold"))
-    samples, skipped = session.in_turn(3, lambda builder, number: builder.build(contexts[number], f"cold{number}"), builders=alone)
-    for builder in alone:
-        if builder.name != "dockerd":
-            builder.close()
-    return [RowResult("cold pull and unpack of Debian", target="ratio <= 0.6", limit=0.6, samples=samples, skipped=skipped)]
+def relinked(session: Session) -> Iterator[RowResult]:
+    """Another base beneath COPY --link of 512 MB"""
+    size = 128 if session.quick else 512
+    context = workloads.big_copy(session.context("big"), size)
+    for number, base in enumerate((workloads.BASE, "scratch", "layerwright/relinked")):
+        (context / f"Dockerfile.link{number}").write_text(f"FROM {base}\nCOPY --link data /data\n")
+    (context / "Dockerfile.other").write_text(f"FROM {workloads.BASE}\nRUN echo other > /other\n")
+    session.ours.build_file(context, "layerwright/relinked", "Dockerfile.other")
+    session.ours.build_file(context, "linked", "Dockerfile.link0")
+    before = session.ours.large_blobs()
+    # A base that was not beneath it yet, then those that were.
+    walls = [session.ours.build_file(context, "linked", f"Dockerfile.link{number}").wall for number in (1, 2, 0, 1, 2)]
+    yield RowResult(f"base replaced under COPY --link, {size} MB", "s", "<= 1 s", 1.0, value=median(walls))
+    yield _value("the slowest: a base that is new", "s", 1.0, max(walls))
+    yield _value("layers rewritten", "", 0, len(session.ours.large_blobs() - before))
 
 
-def push_large(session: Session) -> list[RowResult]:
-    """A layer of 512 MB to a registry on loopback; it was built before."""
+def push_large(session: Session) -> Iterator[RowResult]:
+    """A layer of 512 MB to a registry on loopback; it was built before"""
     context = workloads.big_copy(session.context("big"), 512)
     for builder in session.builders:
         builder.build(context, "big")
+    before = session.ours.large_blobs()
     # An empty registry each round: in one that has the layer, builders mount it from the repository of the round before.
-    samples: dict[str, list[Sample]] = {}
-    skipped: dict[str, str] = {}
-    for number in range(3):
-        registry = start_registry(session.state / f"registry{number}")
-        try:
-            got, skipped = session.in_turn(1, _pusher(context, registry))
-        finally:
-            registry.stop()
-        for name, one in got.items():
-            samples.setdefault(name, []).extend(one)
-    return [RowResult("push of a 512 MB layer", target="ratio <= 0.5", limit=0.5, samples=samples, skipped=skipped)]
+    registries: list[Registry] = []
+
+    def start(number: int) -> None:
+        while registries:
+            registries.pop().stop()
+        registries.append(session.registry(f"registry{number}"))
+
+    turns = session.in_turn(3, lambda b, _: b.build_push(context, f"{registries[0].host}/{b.name}:1"), before_round=start)
+    registries.pop().stop()
+    yield _compared("push of a 512 MB layer", 0.5, turns)
+    yield _value("layers compressed again", "", 0, len(session.ours.large_blobs() - before))
 
 
-def _pusher(context: Path, registry: Registry) -> Callable[[Builder, int], Sample]:
-    return lambda builder, _: builder.build_push(context, f"{registry.host}/{builder.name}:1")
+def cold_pull(session: Session) -> Iterator[RowResult]:
+    """A Debian base from a registry on loopback, pulled and unpacked for one RUN"""
+    # An image of its own each round: after a removal ext4 looks for inodes that were not freed just now, which was half of a pull.
+    layouts = workloads.variants(debian_layout(), session.state / "variants", 3, TAG)
+    registry = session.registry()
+    references = [registry.push_layout(layout, TAG, f"{layout.name}:{TAG}") for layout in layouts]
+    contexts = [workloads.from_registry(session.context(f"cold{number}"), reference) for number, reference in enumerate(references)]
+    alone: list[Builder] = [session.alone(Layerwright(session.state / "cold")), *(b for b in session.builders if b.name == "dockerd")]
+    if "buildah" in {builder.name for builder in session.builders}:
+        alone.append(session.alone(Buildah(session.state / "cold")))
+    turns = session.in_turn(3, lambda builder, number: builder.build(contexts[number], f"cold{number}"), builders=alone)
+    yield _compared("cold pull and unpack of Debian", 0.6, turns)
 
 
-def relinked(session: Session) -> list[RowResult]:
-    """Another base beneath COPY --link."""
-    contexts = [workloads.big_copy(session.context("big"), 512)]
-    for number, base in enumerate((workloads.BASE, "scratch")):
-        path = session.context("big") / f"Dockerfile.link{number}"
-        path.write_text(f"FROM {base}\nCOPY --link data /data\n")
-    walls: list[float] = []
-    session.ours.build_file(contexts[0], "linked", "Dockerfile.link0")
-    for number in range(6):
-        walls.append(session.ours.build_file(contexts[0], "linked", f"Dockerfile.link{(number + 1) % 2}").wall)
-    return [RowResult("base replaced under COPY --link, 512 MB", unit="s", target="<= 1 s", limit=1.0, value=median(walls))]
-
-
-def growth(session: Session) -> list[Growth]:
-    """Our cost against the number of steps and of files."""
-
-    def steps(count: int) -> Sample:
-        return session.ours.build(workloads.runs(session.context(f"runs{count}"), count), "grow", cache=False)
-
-    def cached_steps(count: int) -> Sample:
-        return _middle([session.ours.build(session.context(f"runs{count}"), "grow") for _ in range(3)])
-
-    def copied(count: int) -> Sample:
-        context = workloads.many_files(session.context(f"files{count}"), count)
-        workloads.renew(context / "tree")
-        return session.ours.build(context, "grow", cache=False)
-
-    def unchanged(count: int) -> Sample:
-        context = workloads.many_files(session.context(f"files{count}"), count)
-        session.ours.build(context, "grow")
-        return _middle([session.ours.build(context, "grow") for _ in range(3)])
-
-    many = (10, 30, 100) if session.quick else (10, 100, 1000)
-    files = (1_000, 5_000) if session.quick else (1_000, 10_000, 100_000)
-    unmoved = (1_000, 5_000) if session.quick else (10_000, 30_000, 100_000, *((1_000_000,) if session.million else ()))
-    kinds: tuple[tuple[str, Callable[[int], Sample], tuple[int, ...]], ...] = (
-        ("steps, none cached", steps, many),
-        ("steps, all cached", cached_steps, many),
-        ("files copied", copied, files),
-        ("files, nothing changed", unchanged, unmoved),
-    )
-    lines: list[Growth] = []
-    for name, measure, sizes in kinds:
-        samples = [measure(size) for size in sizes]
-        points = [(size, sample.wall) for size, sample in zip(sizes, samples, strict=True)]
-        lines.append(Growth(name, points, [sample.peak for sample in samples]))
-    return lines
-
-
-def _middle(samples: list[Sample]) -> Sample:
-    return sorted(samples, key=lambda sample: sample.wall)[len(samples) // 2]
-
-
-QUICK: tuple[Row, ...] = (trivial_runs, nothing_changed, big_copy, many_files, parallel_stages)
+QUICK: tuple[Row, ...] = (trivial_runs, nothing_changed, big_copy_gzip, many_files, changed_file, parallel_stages, relinked)
 ALL: tuple[Row, ...] = (
     trivial_runs,
+    trivial_runs_archive,
     nothing_changed,
     nothing_changed_archive,
-    big_copy,
-    many_files,
-    unchanged_files,
     parallel_stages,
-    relinked,
+    big_copy_gzip,
+    big_copy_zstd,
     push_large,
+    relinked,
+    many_files,
+    many_files_archive,
+    changed_file,
+    unchanged_files,
     cold_pull,
 )
-
-
-def growth_is_linear(line: Growth) -> bool:
-    """Whether one more step or file costs at most half as much again between the largest sizes as between those before.
-
-    What is compared are differences, so start-up is left out; below three points, and within a tenth of a second, nothing is said.
-    """
-    costs = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in zip(line.points, line.points[1:], strict=False)]
-    grown = line.points[-1][1] - line.points[0][1]
-    return len(costs) < 2 or grown < 0.1 or costs[-1] <= 1.5 * max(costs[-2], 1e-9)
-
-
-def fits_in_memory(line: Growth) -> bool:
-    """Whether no size took more than what is promised (up to 100,000 files or 1,000 steps)."""
-    return all(peak <= MEMORY_LIMIT for (size, _), peak in zip(line.points, line.peaks, strict=False) if size <= 100_000)
-
-
-def sources() -> Path:
-    """Where this package lies."""
-    return Path(__file__).resolve().parent

@@ -50,7 +50,9 @@ def big_copy(directory: Path, megabytes: int, base: str = BASE, flags: str = "")
 
 
 def many_files(directory: Path, count: int, files: str = "tree") -> Path:
-    """Small files, a hundred a directory."""
+    """Small files, a hundred a directory; made once."""
+    if (directory / "Dockerfile").exists():
+        return directory
     source = random.Random(42)
     for number in range(count):
         path = directory / files / f"d{number // 10000}" / f"e{number // 100 % 100}" / f"f{number}.txt"
@@ -58,6 +60,17 @@ def many_files(directory: Path, count: int, files: str = "tree") -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source.randbytes(200) + _TEXT[: source.randrange(4000)])
     return _dockerfile(directory, [f"FROM {BASE}", f"COPY {files} /{files}"])
+
+
+def tiny_files(directory: Path, count: int) -> Path:
+    """Files of a line, a hundred a directory: their number is what costs."""
+    for number in range(count):
+        if number % 100 == 0:
+            parent = directory / "tree" / f"d{number // 10000}" / f"e{number // 100 % 100}"
+            parent.mkdir(parents=True, exist_ok=True)
+        with open(f"{parent}/f{number}.txt", "wb", buffering=0) as out:
+            out.write(b"file %d\n" % number)
+    return _dockerfile(directory, [f"FROM {BASE}", "COPY tree /tree"])
 
 
 def parallel(directory: Path, stages: int = 4, seconds: int = 2) -> Path:
