@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,12 @@ APPLETS = (
     "mktemp mount mv nc od printenv printf ps pwd readlink rm rmdir sed seq setpriv sha256sum sleep sort stat stty su sync tail tar tee "
     "test touch tr true truncate tty umount uname uniq wc wget whoami xargs yes"
 ).split()
+
+
+def pytest_configure() -> None:
+    """timeout(1) ends a session by SIGTERM: daemons, users and mounts are put away then as after Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

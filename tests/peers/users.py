@@ -1,9 +1,16 @@
-"""An ordinary user with subordinate id ranges, and an interpreter that this user may run our code with."""
+"""An ordinary user with subordinate id ranges, and an interpreter that this user may run our code with.
+
+Rules. Whoever made a user holds a flock on its home directory, which the kernel drops however the session ends. So
+what is named like one and is not held was left by a session that was killed (a timeout, a lost terminal), and the
+next session removes it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
+import re
 import shutil
 import site
 import subprocess
@@ -15,6 +22,7 @@ from tests.peers.debian import cache_directory, locked
 from tests.peers.service import Unavailable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_PREFIX = "lwsuite"
 SKIPPED_PACKAGES = ("mypy", "mypyc", "ruff", "ruff-*", "hypothesis", "pip", "setuptools", "__pycache__")
 
 
@@ -24,6 +32,8 @@ class OrdinaryUser:
     def __init__(self, name: str) -> None:
         record = pwd.getpwnam(name)
         self.name, self.uid, self.gid, self.home = name, record.pw_uid, record.pw_gid, Path(record.pw_dir)
+        self.hold = -1
+        """A descriptor of the home directory, locked, while the user is in use."""
         self._python: tuple[str, str] | None = None
 
     def run(
@@ -87,26 +97,64 @@ class OrdinaryUser:
 
 
 def make_user() -> OrdinaryUser:
-    """Adds a user named after this process, with a home and 65536 subordinate ids; raises Unavailable."""
+    """Adds a user named after this process, with a home and 65536 subordinate ids; raises Unavailable.
+
+    Race: between useradd and the hold nobody else may look for leftovers; users.lock sees to that.
+    """
     if os.geteuid() != 0:
         raise Unavailable("only root can add a user")
     for program in ("useradd", "newuidmap", "setpriv"):
         if shutil.which(program) is None:
             raise Unavailable(f"{program} is not installed")
-    name = f"lwtest{os.getpid()}"
+    name = f"{_PREFIX}{os.getpid()}"
     with locked(cache_directory() / "users.lock"):
+        remove_leftovers()
         _must("useradd", "--create-home", "--shell", "/bin/sh", name)
         if not any(line.startswith(f"{name}:") for line in Path("/etc/subuid").read_text().splitlines()):
             first = 700_000_000 + os.getpid() * 65536 % 1_000_000_000
             _must("usermod", "--add-subuids", f"{first}-{first + 65535}", "--add-subgids", f"{first}-{first + 65535}", name)
-    return OrdinaryUser(name)
+        user = OrdinaryUser(name)
+        hold = _held(user.home)
+        assert hold is not None, f"somebody else holds {user.home}"
+        user.hold = hold
+    return user
 
 
 def remove_user(user: OrdinaryUser) -> None:
     """Ends the user's processes, then removes the user and the home directory (which may hold files of subordinate ids)."""
-    subprocess.run(["pkill", "-KILL", "-U", str(user.uid)], check=False, capture_output=True)
     with locked(cache_directory() / "users.lock"):
-        subprocess.run(["userdel", "--force", user.name], check=False, capture_output=True)
+        _remove(user)
+    os.close(user.hold)
+
+
+def remove_leftovers() -> tuple[str, ...]:
+    """The users of sessions that were killed, which are gone now; to be called under users.lock."""
+    gone = []
+    for record in pwd.getpwall():
+        if re.fullmatch(_PREFIX + r"\d+", record.pw_name) is None:
+            continue
+        hold = _held(Path(record.pw_dir))
+        if hold is not None:
+            _remove(OrdinaryUser(record.pw_name))
+            os.close(hold)
+            gone.append(record.pw_name)
+    return tuple(gone)
+
+
+def _held(home: Path) -> int | None:
+    home.mkdir(exist_ok=True)  # a session may have been killed after the home was gone
+    fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _remove(user: OrdinaryUser) -> None:
+    subprocess.run(["pkill", "-KILL", "-U", str(user.uid)], check=False, capture_output=True)
+    subprocess.run(["userdel", "--force", user.name], check=False, capture_output=True)
     shutil.rmtree(user.home, ignore_errors=True)
 
 
