@@ -40,6 +40,10 @@ _CANDIDATES = tuple(IPv4Network(f"10.{second}.0.0/16") for second in (213, 197, 
 _REMEDY = "give the builder CAP_NET_ADMIN and CAP_SYS_ADMIN, or use --network=host"
 
 
+class NoNetwork(Unsupported):
+    """The host itself reaches nothing, and its steps can do without."""
+
+
 class Lease:
     """A namespace for one step: its descriptor, those that must stay open while it is used, and the host as the step sees it."""
 
@@ -64,7 +68,7 @@ class Networks(Protocol):
     """Where the namespaces of steps with a default network come from."""
 
     def lease(self) -> Lease:
-        """A namespace that nobody else uses until the lease is closed; raises Unsupported."""
+        """A namespace that nobody else uses until the lease is closed; raises Unsupported, NoNetwork."""
         ...
 
     def spoil(self, lease: Lease) -> None:

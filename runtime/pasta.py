@@ -16,8 +16,8 @@ import threading
 import time
 
 from runtime.child import libc
-from runtime.network import Lease, in_thread
-from runtime.unsupported import Unsupported
+from runtime.network import Lease, NoNetwork, in_thread
+from runtime.unsupported import Unsupported, read
 
 START_SECONDS = 10.0
 REMEDY = "install the package passt, or use --network=host"
@@ -28,6 +28,18 @@ _OPTIONS = ("--foreground", "--quiet", "--config-net", "--no-map-gw", "-t", "non
 def find() -> str | None:
     """The program, if it is installed and can be used here: it needs /dev/net/tun, which some hosts keep for root."""
     return shutil.which("pasta") if os.access("/dev/net/tun", os.R_OK | os.W_OK) else None
+
+
+def carries(ipv4: str, ipv6: str) -> bool:
+    """Whether the routes of a host (/proc/net/route and ipv6_route) have a default one: pasta takes the place of its interface.
+
+    Without any its versions before September 2024 end, and later ones carry nothing anywhere.
+    """
+    four = (line.split() for line in ipv4.splitlines()[1:])
+    six = (line.split() for line in ipv6.splitlines())
+    return any(row[1] == row[7] == "00000000" and row[0] != "lo" for row in four) or any(
+        row[0] == "0" * 32 and row[1] == "00" and row[-1] != "lo" for row in six
+    )
 
 
 class PastaPool:
@@ -41,7 +53,9 @@ class PastaPool:
         self._every: list[_Namespace] = []
 
     def lease(self) -> Lease:
-        """A namespace that no other step uses; raises Unsupported."""
+        """A namespace that no other step uses; raises Unsupported, NoNetwork."""
+        if not carries(read("/proc/net/route"), read("/proc/net/ipv6_route")):
+            raise NoNetwork("this host has no route to anywhere", REMEDY)
         with self._lock:
             namespace = self._free.pop() if self._free else None
             number = len(self._every)

@@ -25,7 +25,7 @@ from runtime.cgroup import Cgroup, NoGroup, limited, open_cgroup
 from runtime.child import libc, wire
 from runtime.devicegroup import DeviceGroup, open_device_group
 from runtime.launcher import Launcher
-from runtime.network import Lease, Networks, Pool
+from runtime.network import Lease, Networks, NoNetwork, Pool
 from runtime.pasta import PastaPool
 from runtime.spec import Exit, Process, Usage
 from runtime.unsupported import Unsupported, in_user_namespace, read, setup_remedy
@@ -33,6 +33,7 @@ from runtime.unsupported import Unsupported, in_user_namespace, read, setup_reme
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 SHARED_NETWORK = "steps share the host's network: there is no pasta, or /dev/net/tun is closed to this user (`layerwright doctor` tells)"
+OFFLINE = "steps have no network, for this host has no route to anywhere"
 _CANCEL_INTERVAL_MS = 40
 _CHUNK = 1 << 16
 
@@ -104,16 +105,14 @@ class NamespaceSandbox:
         with ExitStack() as stack:
             try:
                 launcher = self._started()
-                lease = self._lease(process, stack)
+                process, lease, network_notes = self._networked(process, stack)
                 process, cgroup, notes = self._limited(process, stack)
             except Unsupported as error:
                 return Exit(125, setup_error=error.reason, setup_help=error.remedy)
             run = _Run(launcher, self._request(process, lease, cgroup), lease, output, terminal if process.terminal else None)
             stack.callback(run.close)
-            if process.network == "default" and lease is None:
-                notes = (*notes, SHARED_NETWORK)
             ended = _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
-            return msgspec.structs.replace(ended, notes=notes)
+            return msgspec.structs.replace(ended, notes=(*notes, *network_notes))
 
     def close(self) -> None:
         with self._lock:
@@ -141,14 +140,20 @@ class NamespaceSandbox:
                 self._launcher = Launcher(self._mount_point, self._devices)
             return self._launcher
 
-    def _lease(self, process: Process, stack: ExitStack) -> Lease | None:
-        if process.network != "default" or self._networks is None:
-            return None
-        lease = self._networks.lease()
+    def _networked(self, process: Process, stack: ExitStack) -> tuple[Process, Lease | None, tuple[str, ...]]:
+        """The namespace leased for a default network; where there can be none, the process with another network and a word on it."""
+        if process.network != "default":
+            return process, None, ()
+        if self._networks is None:
+            return msgspec.structs.replace(process, network="host"), None, (SHARED_NETWORK,)
+        try:
+            lease = self._networks.lease()
+        except NoNetwork:
+            return msgspec.structs.replace(process, network="none"), None, (OFFLINE,)
         stack.callback(lease.close)
         if process.insecure:
             self._networks.spoil(lease)
-        return lease
+        return process, lease, ()
 
     def _limited(self, process: Process, stack: ExitStack) -> tuple[Process, Cgroup | None, tuple[str, ...]]:
         """The group with the step's limits; else the process with what comes nearest, and a word on it."""
@@ -170,8 +175,6 @@ class NamespaceSandbox:
 
     def _request(self, process: Process, lease: Lease | None, cgroup: Cgroup | None) -> dict[str, Any]:
         resolv_conf, gateway = _read_resolv_conf(), lease.gateway if lease else None
-        if process.network == "default" and lease is None:
-            process = msgspec.structs.replace(process, network="host")
         if process.network == "host":
             gateway = "127.0.0.1"
         else:

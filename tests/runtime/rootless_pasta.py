@@ -56,12 +56,13 @@ def main(base: str) -> dict[str, object]:
     with open_sandbox(state_dir=state) as sandbox:
         place = Place(base, sandbox)
         found["namespace"] = place.run("namespace", "readlink /proc/self/ns/net")
-        if found["pasta"]:
+        found["routed"] = pasta.carries(Path("/proc/net/route").read_text(), "")
+        if found["pasta"] and found["routed"]:
             found.update(look(place))
         children = [Path(f"/proc/self/task/{task}/children").read_text().split() for task in os.listdir("/proc/self/task")]
         started = [Path(f"/proc/{pid}") for pids in children for pid in pids if is_pasta(pid)]
         found["pastas"] = len(started)
-    found["left"] = [[str(path) for path in started if path.exists()], os.listdir(f"{state}/net") if found["pasta"] else []]
+    found["left"] = [[str(path) for path in started if path.exists()], os.listdir(f"{state}/net") if found["pastas"] else []]
     return found
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from runtime.sandbox import SHARED_NETWORK
+from runtime.pasta import carries
+from runtime.sandbox import OFFLINE, SHARED_NETWORK
 from tests.peers.service import Unavailable
 from tests.peers.users import OrdinaryUser
 from tests.privileges import root_of_the_machine_only
@@ -33,12 +34,12 @@ def base(ordinary_user: OrdinaryUser, busybox_root: Path) -> Path:
     return base
 
 
-def _run(user: OrdinaryUser, base: Path, device: Path) -> dict[str, Any]:
+def _run(user: OrdinaryUser, base: Path, device: Path, *more: str) -> dict[str, Any]:
     """The script, with a /dev/net/tun of another mode: many distributions open it to all, some keep it for root."""
     program, path = user.interpreter
     inner = f"mount --bind {device} /dev/net/tun && exec setpriv --reuid {user.uid} --regid {user.gid} --init-groups \"$@\""
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-euc", inner, "sh", program, str(user.home / SCRIPT.name), str(base)],
+        ["unshare", "--mount", *more, "sh", "-euc", inner, "sh", program, str(user.home / SCRIPT.name), str(base)],
         env={"PYTHONPATH": path, "PATH": os.environ["PATH"], "HOME": str(user.home)}, cwd=user.home, capture_output=True, text=True,
         check=False, timeout=60,
     )  # fmt: skip
@@ -118,3 +119,34 @@ def test_without_it_the_hosts_network_is_shared_and_told(ordinary_user: Ordinary
     found = _run(ordinary_user, base, device)
     assert not found["pasta"]
     assert found["namespace"] == [found["own"], SHARED_NETWORK]
+
+
+def test_a_host_without_routes_builds_without_a_network(ordinary_user: OrdinaryUser, base: Path, tmp_path: Path) -> None:
+    """A laptop on a train: pasta would have nothing to carry, and some of its versions end."""
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    if shutil.which("pasta") is None:
+        pytest.skip("pasta (package passt) is not installed")
+    found = _run(ordinary_user, base, _device(tmp_path, 0o666), "--net")
+    assert not found["routed"]
+    assert found["namespace"] == [found["namespace"][0], OFFLINE]
+    assert found["namespace"][0] not in (found["own"], SHARED_NETWORK)
+    assert found["pastas"] == 0
+
+
+ROUTES = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+
+
+@pytest.mark.parametrize(
+    ("ipv4", "ipv6", "carried"),
+    [
+        ("", "", False),
+        (ROUTES, "", False),
+        (f"{ROUTES}eth0\t000AFFC0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", "", False),
+        (f"{ROUTES}eth0\t00000000\t010AFFC0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", "", True),
+        (ROUTES, f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} ffffffff 00000001 00000000 00200200       lo\n", False),
+        (ROUTES, f"{'0' * 32} 00 {'0' * 32} 00 fe80{'0' * 27}1 00000400 00000001 00000000 00000003     eth0\n", True),
+    ],
+)
+def test_a_default_route_is_looked_for(ipv4: str, ipv6: str, carried: bool) -> None:
+    assert carries(ipv4, ipv6) is carried
