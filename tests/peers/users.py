@@ -42,6 +42,7 @@ class OrdinaryUser:
         """Like subprocess.run with captured output; the working directory is the user's home."""
         clean = {
             "HOME": str(self.home),
+            "TMPDIR": str(self.home),  # goes with the user
             "USER": self.name,
             "LANG": "C.UTF-8",
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
