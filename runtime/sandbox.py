@@ -34,6 +34,7 @@ Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 SHARED_NETWORK = "steps share the host's network: there is no pasta, or /dev/net/tun is closed to this user (`layerwright doctor` tells)"
 OFFLINE = "steps have no network, for this host has no route to anywhere"
+HOST_LEFT_OUT = "host-gateway lines of /etc/hosts are left out: pasta shows no more of the host than its loopback, which stays out of reach"
 _CANCEL_INTERVAL_MS = 40
 _CHUNK = 1 << 16
 
@@ -153,7 +154,8 @@ class NamespaceSandbox:
         stack.callback(lease.close)
         if process.insecure:
             self._networks.spoil(lease)
-        return process, lease, ()
+        asked = any(ip == etcfiles.HOST_GATEWAY for ip, _name in process.hosts)
+        return process, lease, (HOST_LEFT_OUT,) if asked and lease.gateway is None else ()
 
     def _limited(self, process: Process, stack: ExitStack) -> tuple[Process, Cgroup | None, tuple[str, ...]]:
         """The group with the step's limits; else the process with what comes nearest, and a word on it."""

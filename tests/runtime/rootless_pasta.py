@@ -37,14 +37,14 @@ class Place:
         self._base, self._sandbox = base, sandbox
         self._place = Path(tempfile.mkdtemp())
 
-    def run(self, name: str, script: str, network: NetworkMode = "default") -> list[str]:
+    def run(self, name: str, script: str, network: NetworkMode = "default", hosts: tuple[tuple[str, str], ...] = ()) -> list[str]:
         upper, work = (self._place / f"{name}-{kind}" for kind in ("upper", "work"))
         for path in (upper, work):
             path.mkdir(exist_ok=True)
         written: list[bytes] = []
         process = Process(
             argv=("/bin/sh", "-c", script, name), root=Overlay((self._base,), str(upper), str(work)),
-            env=(("PATH", "/bin"),), network=network,
+            env=(("PATH", "/bin"),), network=network, hosts=hosts,
         )  # fmt: skip
         ended = self._sandbox.run(process, lambda _stream, data: written.append(data), threading.Event())
         return [*(ended.setup_error or b"".join(written).decode()).splitlines(), *ended.notes]
@@ -90,6 +90,7 @@ def look(place: Place) -> dict[str, object]:
     found["links"] = place.run("links", "ls /sys/class/net | wc -l; ip route | grep -c default")
     found["resolver"] = place.run("resolver", "cat /etc/resolv.conf")
     found["resolved"] = place.run("resolved", "busybox nslookup deb.debian.org >/dev/null 2>&1 && echo resolved")
+    found["gateway"] = place.run("gateway", "grep -c outside /etc/hosts", hosts=(("host-gateway", "outside"),))
     found["none"] = place.run("none", "ls /sys/class/net", "none")
     return found
 

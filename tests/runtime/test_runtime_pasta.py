@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runtime.pasta import carries
-from runtime.sandbox import OFFLINE, SHARED_NETWORK
+from runtime.sandbox import HOST_LEFT_OUT, OFFLINE, SHARED_NETWORK
 from tests.peers.service import Unavailable
 from tests.peers.users import OrdinaryUser
 from tests.privileges import root_of_the_machine_only
@@ -93,6 +93,10 @@ def test_the_loopback_of_the_host_is_out_of_reach(found: dict[str, Any]) -> None
     """Neither as the step's own, nor by the gateway, which pasta would map to it; on the host's network it is there."""
     assert found["loopback"] == ["tried"]
     assert found["host"] == ["reached"]
+
+
+def test_a_host_that_has_no_address_is_told(found: dict[str, Any]) -> None:
+    assert found["gateway"] == ["0", HOST_LEFT_OUT]
 
 
 def test_names_are_resolved(found: dict[str, Any]) -> None:
