@@ -21,6 +21,7 @@ XATTR_PREFIX = "trusted.overlay." if ROOT_OF_THE_MACHINE or not ROOT else "user.
 """Of overlayfs, for the stores and layers of tests."""
 
 needs_root = pytest.mark.skipif(not ROOT, reason="files of other owners need root")
+needs_no_namespace = pytest.mark.skipif(not ROOT, reason="an ordinary user enters a user namespace, which a test's own process must not")
 needs_root_of_the_machine = pytest.mark.skipif(not ROOT_OF_THE_MACHINE, reason="needs root of the machine")
 
 

@@ -10,6 +10,7 @@ import pytest
 from builder.cli.build_scripts import refuse_attestations, spread_resources
 from builder.errors import UsageError
 from tests.cli.commands import Cli
+from tests.privileges import needs_no_namespace
 
 NONE: dict[str, Any] = dict.fromkeys(
     ("memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "pids_limit", "cgroup_parent")
@@ -69,6 +70,7 @@ def test_attestations_are_not_made(given: tuple[str | None, str | None, tuple[st
     assert caught.value.help is not None
 
 
+@needs_no_namespace
 def test_switches_take_values_and_options_of_the_classic_builder_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
     cli = Cli(tmp_path)
@@ -87,6 +89,7 @@ def test_a_switch_with_a_value_that_is_neither(tmp_path: Path) -> None:
     assert "--pull=maybe is neither true nor false." in done.err
 
 
+@needs_no_namespace
 @pytest.mark.parametrize(
     ("given", "message"),
     [

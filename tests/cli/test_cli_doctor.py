@@ -11,9 +11,10 @@ import pytest
 from tests.cli.commands import Cli
 from tests.peers.distribution import Registry
 from tests.peers.users import OrdinaryUser
+from tests.privileges import needs_no_namespace
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user enters a user namespace, which a test's own process must not")
+@needs_no_namespace
 def test_doctor_says_what_works_and_what_to_mend(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     done = cli("doctor")

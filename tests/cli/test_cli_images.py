@@ -21,9 +21,10 @@ from builder.oci.reference import parse_reference
 from builder.store.blobs import MemoryBlobs
 from builder.store.store import Store
 from tests.cli.commands import Cli
+from tests.privileges import needs_no_namespace
 from tests.registry.fake_registry import FakeRegistry, Sample, index_over, sample
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user enters a user namespace, which a test's own process must not")
+pytestmark = needs_no_namespace
 
 TAR = bytes(10240)
 IMAGE = sample(TAR, TAR + TAR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,10 @@ from builder.store.cachemounts import CacheMounts
 from builder.store.index import FileDigest, StoredBuild
 from builder.store.store import Store
 from tests.cli.commands import Cli
+from tests.privileges import needs_no_namespace
 from tests.registry.fake_registry import sample
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user enters a user namespace, which a test's own process must not")
+pytestmark = needs_no_namespace
 
 IMAGE = sample(bytes(10240))
 PARTS = (IMAGE.descriptor, IMAGE.manifest.config, *IMAGE.manifest.layers)
