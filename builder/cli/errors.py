@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -22,8 +21,6 @@ _MOST_SIGNALS = 3
 
 def run_guarded(command: Callable[[], int | None]) -> int:
     """Runs a command; whatever it raises becomes a message on stderr and an exit code, never a traceback."""
-    import click
-
     try:
         return command() or 0
     except LayerwrightError as error:
@@ -32,18 +29,16 @@ def run_guarded(command: Callable[[], int | None]) -> int:
     except DockerfileError as error:
         print(_fitted(_cleaned(render(error.diagnostic, error.source))), file=sys.stderr)
         return 1
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print("error[cancelled]: interrupted", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nerror[cancelled]: interrupted", file=sys.stderr)  # on a line of its own, after the terminal's ^C
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except Exception as error:
+        code = _told_by_click(error)
+        if code is not None:
+            return code
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # What lies below the commands says so itself (builder.store.space): this is standard output.
             print("error[disk-full]: no space left to write the output\n  = help: free some, or write it elsewhere", file=sys.stderr)
@@ -52,15 +47,41 @@ def run_guarded(command: Callable[[], int | None]) -> int:
         return BUG
 
 
+def _told_by_click(error: Exception) -> int | None:
+    """The exit code of what click raises, after its message; None for the rest. A plain build has not loaded it."""
+    if "click" not in sys.modules:
+        return None
+    import click
+
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):  # click has begun a new line
+        print("error[cancelled]: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    return None
+
+
+def run_entry(command: Callable[[], int | None]) -> int:
+    """Runs the one command of a process; for entry points."""
+
+    def call() -> int | None:
+        _hear_signals()
+        return command()
+
+    return run_guarded(call)
+
+
 def run_command(command: Any, name: str) -> int:
     """Runs a click command with the process's arguments; for entry points."""
 
     def call() -> int:
-        _hear_signals()
         result = command.main(prog_name=name, standalone_mode=False)
         return result if isinstance(result, int) else 0
 
-    return run_guarded(call)
+    return run_entry(call)
 
 
 def _hear_signals() -> None:
@@ -115,6 +136,8 @@ def describe(error: LayerwrightError) -> str:
 def _fitted(text: str) -> str:
     if not sys.stderr.isatty():
         return text
+    import shutil  # loads three libraries that compress
+
     from builder.progress.snippet import fitted
 
     return fitted(text, shutil.get_terminal_size().columns)

@@ -10,7 +10,7 @@ from builder.cli.errors import leave, run_command
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "base": ("builder.cli.base", "Make a small base image from this machine's shell, tools and libraries."),
-    "build": ("builder.cli.build", "Build an image from a Dockerfile."),
+    "build": ("builder.cli.build_command", "Build an image from a Dockerfile."),
     "builds": ("builder.cli.builds", "List the builds of the store, and the steps of one."),
     "debug": ("builder.cli.debug", "Open a shell in a step of a build."),
     "diff": ("builder.cli.diff", "Compare two images."),
