@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,13 +48,13 @@ class Registry:
         *,
         control: Control | None = None,
         places: Places | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._settings = settings
         self._blobs = blobs
         self._control = control or Control()
         self._places = places or PlacesOfToday()
-        self._client = Client(settings, sleep=sleep)
+        self._client = Client(settings, sleep=sleep or self._control.cancel.wait)
         self._mirrors = load_mirrors(settings)
         self._lock = threading.Lock()
         self._services: dict[tuple[str, bool], Service] = {}

@@ -97,7 +97,7 @@ class Packer:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _locked(self, layer: LayerId, compression: Compression, level: int | None, force: bool) -> Descriptor:
-        with self._store.lock(f"pack-{layer}"):
+        with self._store.lock(f"pack-{layer}").acquire(self._cancel):
             record = self._record(layer)
             found = self._find(record, compression, force)
             if found is not None:

@@ -133,7 +133,7 @@ class Unpacker:
         return path
 
     def _unpacked(self, layer: LayerId, lower: StackTree | LaterTree) -> str:
-        with self._store.lock(f"unpack-{layer}"):
+        with self._store.lock(f"unpack-{layer}").acquire(self._cancel):
             record = self._store.index.layers.get(layer)
             path = None if record is None else self._existing(record)
             if path is not None:

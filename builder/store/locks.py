@@ -33,14 +33,15 @@ class FileLock:
         """True when the lock was free and is now held."""
         return self._acquire(fcntl.LOCK_NB)
 
-    def acquire(self, cancel: threading.Event | None = None) -> None:
-        """Waits for the lock; with `cancel`, raises BuildCancelled once it is set."""
+    def acquire(self, cancel: threading.Event | None = None) -> FileLock:
+        """Waits for the lock, and is then held; with `cancel`, raises BuildCancelled once it is set."""
         if cancel is None:
             self._acquire(0)
-            return
+            return self
         while not self.try_acquire():
             if cancel.wait(_POLL_SECONDS):
                 raise BuildCancelled()
+        return self
 
     def _acquire(self, flags: int) -> bool:
         kind = fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX

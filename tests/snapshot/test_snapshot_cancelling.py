@@ -83,3 +83,14 @@ def test_unpacking_ends_and_can_be_done_again(store: Store) -> None:
             layers.directories((packed,))
         cancel.clear()
         assert os.listdir(layers.directories((packed,))[0]) == ["file"]
+
+
+@pytest.mark.parametrize("lock", ["pack", "unpack"])
+def test_another_process_at_the_same_layer_is_not_waited_for(store: Store, lock: str) -> None:
+    cancel = threading.Event()
+    with Layers(store, xattr_prefix=XATTR_PREFIX, cancel=cancel) as layers:
+        packed = layers.add_packed((), [(Entry("file", "file", 0o644), None)], "gzip", None, "COPY file /")
+        with store.lock(f"{lock}-{packed}"):
+            threading.Timer(0.1, cancel.set).start()
+            with pytest.raises(BuildCancelled):
+                layers.directories((packed,)) if lock == "unpack" else layers.blob(packed, "zstd", force=True)
