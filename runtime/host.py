@@ -14,20 +14,20 @@ from typing import Literal
 import msgspec
 
 from runtime import cgroup, idmap, pasta, rlimits, seccomp
+from runtime.child import kernel
 from runtime.devicegroup import open_device_group
 from runtime.spec import Resources
-from runtime.unsupported import ONE_ID_REMEDY, PRIVILEGE_REMEDY, PROC_REMEDY, Unsupported, in_user_namespace, read
+from runtime.unsupported import KERNEL_REMEDY, ONE_ID_REMEDY, PRIVILEGE_REMEDY, PROC_REMEDY, Unsupported, in_user_namespace, read
 from runtime.userns import obstacle
 
 __all__ = ["Capability", "HostReport", "Unsupported", "in_user_namespace", "probe"]
 
 Mode = Literal["root", "userns", "none"]
 _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
-_KERNEL = (5, 12)
 _ASKED = Resources(memory=1 << 30, pids=1000)
 _MOUNTS = {
     "mount-namespace": ("the builder may not make mount namespaces", PRIVILEGE_REMEDY),
-    "mount-calls": ("the kernel lacks open_tree, move_mount and mount_setattr, or a filter refuses them", "use Linux 5.12 or newer"),
+    "mount-calls": ("the kernel lacks open_tree, move_mount and mount_setattr, or a filter refuses them", KERNEL_REMEDY),
     "overlay": (
         "overlayfs cannot be mounted here",
         "put the store on ext4, xfs or btrfs, not on an overlay",
@@ -84,10 +84,9 @@ def _told(name: str, problem: Unsupported | None) -> Capability:
 
 
 def _kernel() -> Capability:
-    numbers = [int(part) if part.isdigit() else 0 for part in platform.release().split("-")[0].split(".")[:2]]
-    if tuple(numbers) >= _KERNEL:
+    if kernel.version() >= kernel.NEEDED:
         return Capability("kernel", True)
-    return Capability("kernel", False, f"Linux {platform.release()} is too old", f"use Linux {_KERNEL[0]}.{_KERNEL[1]} or newer")
+    return Capability("kernel", False, f"Linux {platform.release()} is too old", KERNEL_REMEDY)
 
 
 def _subordinate(inside: bool) -> tuple[Capability, ...]:

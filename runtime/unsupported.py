@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime import idmap
+from runtime.child import kernel
 
 SUBIDS_REMEDY = "ask the administrator for a range of ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
 
@@ -10,6 +11,7 @@ SUBIDS_REMEDY = "ask the administrator for a range of ids: usermod --add-subuids
 PRIVILEGE_REMEDY = (
     "run the builder as root, or as an ordinary user who may make user namespaces; in a container it needs CAP_SYS_ADMIN"
 )
+KERNEL_REMEDY = "use Linux {}.{} or newer".format(*kernel.NEEDED)
 PROC_REMEDY = "run the container with procMount: Unmasked"
 ONE_ID_REMEDY = "start the command without `unshare -r`: it makes a user namespace of its own, with every id of /etc/subuid"
 _SETUP_REMEDIES = (
@@ -42,8 +44,10 @@ def user_namespace_remedy() -> str:
     return "run the builder as root, or in a container that allows user namespaces"
 
 
-def setup_remedy(error: str) -> str:
+def setup_remedy(error: str, release: str | None = None) -> str:
     """What to try when a sandbox could not be set up; empty where the host is not to blame, or is not known to be."""
+    if kernel.version(release) < kernel.NEEDED:
+        return KERNEL_REMEDY
     return next((remedy for words, remedy in _SETUP_REMEDIES if words in error), "")
 
 

@@ -7,11 +7,10 @@ one page.
 
 from __future__ import annotations
 
-import itertools
 import os
 from typing import TYPE_CHECKING
 
-from runtime.child import libc
+from runtime.child import kernel, libc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,16 +21,6 @@ LOCKED_DOWN = libc.ATTR_NOSUID | libc.ATTR_NODEV | libc.ATTR_NOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 # nofollow: no layer may send a lookup elsewhere by an xattr (redirect_dir, overlayfs.rst "Redirecting directories").
 _OVERLAY_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"))
-
-
-def takes_layers_one_by_one(release: str) -> bool:
-    """Whether overlayfs of this kernel has `lowerdir+`. Asked, an older one would write a line to its log for each step."""
-    major, _dot, rest = release.partition(".")
-    minor = "".join(itertools.takewhile(str.isdigit, rest))
-    return (int(major), int(minor or 0)) >= (6, 7)
-
-
-ONE_BY_ONE = takes_layers_one_by_one(os.uname().release)
 
 
 def fresh(kind: str, options: Sequence[tuple[str, str]] = (), attributes: int = 0) -> int:
@@ -92,13 +81,13 @@ class Stacker:
     """
 
     def __init__(
-        self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False, one_by_one: bool = ONE_BY_ONE
+        self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False, one_by_one: bool | None = None
     ) -> None:
         self._scratch = scratch
         self._empty_fd = empty_fd
         self._userns = in_user_namespace
         self._devices = devices
-        self._one_by_one = one_by_one
+        self._one_by_one = kernel.version() >= kernel.LAYERS_ONE_BY_ONE if one_by_one is None else one_by_one
         self._count = 0
 
     def mount(self, root: RootData) -> int:

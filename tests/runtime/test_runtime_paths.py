@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.child import libc
-from runtime.child.mounts import takes_layers_one_by_one
+from runtime.child import kernel, libc
 from runtime.child.paths import Walk
+from runtime.unsupported import setup_remedy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = ("a", "b", "c")
@@ -146,11 +146,16 @@ print(len(os.listdir(f"/proc/self/fd/{fd}")), open(f"/proc/self/fd/{fd}/top").re
 
 
 @pytest.mark.parametrize(
-    ("release", "takes"),
-    [("6.1.0-56-amd64", False), ("6.6.87.2-microsoft-standard-WSL2", False), ("6.7", True), ("6.18.5+", True), ("7.0-rc1", True)],
+    ("release", "numbers"),
+    [("6.1.0-56-amd64", (6, 1)), ("5.15.167.4-microsoft-standard-WSL2", (5, 15)), ("6.7", (6, 7)), ("6.18+", (6, 18)), ("7", (7, 0))],
 )
-def test_layers_one_by_one_by_the_kernel_s_release(release: str, takes: bool) -> None:
-    assert takes_layers_one_by_one(release) is takes
+def test_the_version_of_a_release(release: str, numbers: tuple[int, int]) -> None:
+    assert kernel.version(release) == numbers
+
+
+def test_a_step_that_cannot_be_set_up_on_an_old_kernel_says_so() -> None:
+    assert setup_remedy("cannot mount /sys: Function not implemented", "5.10.0-32-amd64") == "use Linux 5.12 or newer"
+    assert setup_remedy("cannot mount /sys: Function not implemented", "5.12.0") == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -1,0 +1,17 @@
+"""The kernel's version, and what came with which."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+NEEDED = (5, 12)
+"""open_tree, move_mount and mount_setattr, by which everything is mounted."""
+LAYERS_ONE_BY_ONE = (6, 7)
+"""overlayfs takes `lowerdir+`. Asked for it, an older one would write a line to the kernel's log for each step."""
+
+
+def version(release: str | None = None) -> tuple[int, int]:
+    """Of a release as uname(2) has it (`6.1.0-56-amd64`), of this kernel's by default."""
+    major, _dot, rest = (os.uname().release if release is None else release).partition(".")
+    return int(major), int("".join(itertools.takewhile(str.isdigit, rest)) or 0)
