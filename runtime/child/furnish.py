@@ -45,15 +45,15 @@ def furnish(request: Request, root_fd: int, stubs: Stubs, stacker: Stacker, scra
     os.mkdir(empty, 0o755)
     empty_fd = os.open(empty, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with doing("make the mount point /proc"):
-        proc_fd = stubs.directory("proc")
+        proc_fd = stubs.lasting("proc")
     with doing("mount /dev"):
         mount_dev(
-            stubs.directory("dev"), process["shm_size"],
+            stubs.lasting("dev"), process["shm_size"],
             in_user_namespace=userns, all_devices=insecure, guarded=request["guarded"],
         )  # fmt: skip
         null_fd = open_inside(root_fd, "dev/null")
     with doing("mount /sys"):
-        sys_fd = _mount_sys(stubs.directory("sys"), insecure=insecure)
+        sys_fd = _mount_sys(stubs.lasting("sys"), insecure=insecure)
         if not insecure:
             _mask_sys(sys_fd, empty_fd)
         if not request["cgroups"]:

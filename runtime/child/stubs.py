@@ -1,7 +1,9 @@
 """Mount points that a root lacks: made for one step, removed after it, leaving no trace in the layer.
 
 Rules:
-- Only what was made here is removed, and only while it is still the same empty directory or file.
+- /proc, /dev and /sys stay: whoever builds with runc finds them in the layer (moby/buildkit#7039 keeps it so), and
+  an image without them, as busybox or one from scratch, must be the same here.
+- Of the others, only what was made here is removed, and only while it is still the same empty directory or file.
 - The parent is held by descriptor from before the payload starts, in a mount namespace that has none of the
   sandbox's mounts; nothing is looked up by path afterwards, so no link can lead the removal elsewhere
   (CVE-2024-23652).
@@ -14,8 +16,12 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from runtime.child.paths import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Stubs:
@@ -29,11 +35,11 @@ class Stubs:
 
     def directory(self, path: str) -> int:
         """An O_PATH descriptor of the directory `path` names in the root; made where missing."""
-        fd = Walk(self._root_fd, self._make_directory).open(path)
-        if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise NotADirectoryError(20, os.strerror(20), path)
-        return fd
+        return self._directory(path, self._make_directory)
+
+    def lasting(self, path: str) -> int:
+        """As `directory`, but what is made stays."""
+        return self._directory(path, _make_lasting)
 
     def file(self, path: str) -> int:
         """An O_PATH descriptor of what `path` names in the root, an empty file being made where it is missing."""
@@ -61,6 +67,13 @@ class Stubs:
         """Let go of the root, so that it can be unmounted."""
         os.close(self._plain_fd)
 
+    def _directory(self, path: str, make: Callable[[int, str, str, bool], None]) -> int:
+        fd = Walk(self._root_fd, make).open(path)
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise NotADirectoryError(20, os.strerror(20), path)
+        return fd
+
     def _make_directory(self, parent_fd: int, parent_path: str, name: str, last: bool) -> None:
         with _Kept(parent_fd):
             os.mkdir(name, 0o755, dir_fd=parent_fd)
@@ -83,6 +96,11 @@ class Stubs:
         finally:
             os.close(plain)
         self._made.append((kept, name, os.stat(name, dir_fd=kept, follow_symlinks=False).st_ino))
+
+
+def _make_lasting(parent_fd: int, parent_path: str, name: str, last: bool) -> None:
+    with _Kept(parent_fd):
+        os.mkdir(name, 0o755, dir_fd=parent_fd)
 
 
 class _Kept:

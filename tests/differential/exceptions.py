@@ -41,11 +41,11 @@ def _command(line: object) -> str:
 
 
 def _is_mount_point(d: Difference) -> bool:
-    """What 20.10 leaves of a mount in a RUN's layer: new directories, and new times on those of the sandbox."""
+    """What 20.10 leaves of a mount in a RUN's layer: new directories (not runc's own), and new times on those of the sandbox."""
     if d.kind != "tree" or not (d.step == "" or d.step.startswith("RUN ")):
         return False
     if d.where.endswith(" exists"):
-        return d.ours is None and d.theirs == "dir 755 0:0"
+        return d.ours is None and d.theirs == "dir 755 0:0" and d.where not in ("dev exists", "proc exists", "sys exists")
     return d.where in ("etc mtime", "dev mtime", "proc mtime", "sys mtime", "run mtime", "var mtime")
 
 
