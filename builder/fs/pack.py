@@ -13,12 +13,16 @@ from typing import Protocol
 
 import msgspec
 
+from builder.fs.allocator import keep_freed_memory
 from builder.fs.compress import Readable, compress
 from builder.fs.entries import Entry
 from builder.fs.lanes import Lane
 from builder.fs.tarwrite import CHUNK, TarWriter
 from builder.oci.digest import DiffID, Digest
 from builder.oci.media import Compression
+
+_LARGE = 1 << 24
+"""Loading what keep_freed_memory needs costs as much as it gains with so many bytes."""
 
 Opener = Callable[[], int]
 """Opens a regular file for reading; the caller of it closes the descriptor."""
@@ -75,6 +79,8 @@ class _Pipeline:
 
     def write(self, chunk: bytes) -> None:
         self._plain_size += len(chunk)
+        if self._plain_size >= _LARGE:
+            keep_freed_memory()
         if self._hashing is not None:
             self._hashing.put(chunk)
         self._compressor.write(chunk)
