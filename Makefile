@@ -79,14 +79,14 @@ test: apt-test lint
 # A browser for the report, and npm for axe-core, which tells what of a page is hard to use; npm is Debian's unless there is one.
 .PHONY: apt-prove
 apt-prove:
-	$(call apt_install,chromium $(if $(shell command -v npm),,npm))
+	$(call apt_install,chromium qemu-system-x86 $(if $(shell command -v npm),,npm))
 
 AXE := $(VENV)/axe/node_modules/axe-core/axe.min.js
 
 $(AXE): $(VENV)/.dev | apt-prove
 	@npm install --silent --no-audit --no-fund --prefix $(VENV)/axe axe-core@4 || echo "axe-core cannot be had; its tests are left out" >&2
 
-# The slow half: kill -9 at random moments, fuzzing at length, full disks, the report in a browser.
+# The slow half: kill -9 at random moments, fuzzing at length, full disks, other kernels, the report in a browser.
 prove: apt-test apt-prove $(VENV)/.dev $(AXE)
 	LAYERWRIGHT_PROVE=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 1800 tests
 
