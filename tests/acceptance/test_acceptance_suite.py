@@ -40,7 +40,8 @@ def test_what_needs_no_root_passes(ordinary_user: OrdinaryUser, module: str) -> 
         env["LAYERWRIGHT_ORACLES"] = os.environ["LAYERWRIGHT_ORACLES"]
     script = 'cd "$1" && shift && exec "$@"'
     name = "tests.rootless" if module == "rootless" else "pytest"
-    command = (program, "-m", name, "-q", "-rf", "-p", "no:cacheprovider", *(("tests",) if PROVE else PARTS[module]))
+    chosen = ("-n", "2", "--dist", "loadgroup", "tests") if PROVE else PARTS[module]
+    command = (program, "-m", name, "-q", "-rf", "-p", "no:cacheprovider", *chosen)
     done = ordinary_user.run("sh", "-c", script, "sh", str(REPOSITORY), *command, env=env, check=False, timeout=2400)
     said = done.stdout.decode()
     if "runtime.unsupported.Unsupported" in done.stderr.decode():
