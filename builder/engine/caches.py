@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from builder.cache.keys import CacheKey
 from builder.cache.local import LocalCache
 from builder.cache.records import CacheSource
-from builder.cache.spec import ExportSpec, ImportSpec, parse_cache_from, parse_cache_to
 from builder.engine.request import BuildRequest
 from builder.engine.workshop import Workshop
 from builder.errors import BuildCancelled, LayerwrightError
@@ -33,6 +32,7 @@ from builder.solver.solve import Clock, Solution
 if TYPE_CHECKING:
     from builder.cache.imported import ImportedCache
     from builder.cache.portable import Document, Entry, Mount
+    from builder.cache.spec import ExportSpec, ImportSpec
 
 
 class Caches:
@@ -40,13 +40,13 @@ class Caches:
 
     def __init__(self, request: BuildRequest, shop: Workshop, listener: Listener, clock: Clock) -> None:
         """Raises UsageError for what cannot be meant."""
-        self._exports = tuple(spec for spec in map(parse_cache_to, request.cache_to) if spec.type != "inline")
+        self._exports = tuple(spec for spec in _exports(request) if spec.type != "inline")
         self._shop = shop
         self._listener = listener
         self._clock = clock
         self.local = LocalCache(shop.store, shop.layers)
         self._with_mounts = request.cache_mounts
-        self._imports = [self._imported(parse_cache_from(text)) for text in request.cache_from]
+        self._imports = [self._imported(spec) for spec in _imports(request)]
 
     @property
     def source(self) -> CacheSource:
@@ -225,11 +225,26 @@ def find_lost(shop: Workshop, ids: Iterable[LayerId]) -> None:
 def wants_inline(request: BuildRequest) -> bool:
     """Whether images are to carry the cache of their own steps; BuildKit's build argument asks for it too."""
     asked = request.build_args.get("BUILDKIT_INLINE_CACHE", "") in ("1", "true")
-    return asked or any(parse_cache_to(text).type == "inline" for text in request.cache_to)
+    return asked or any(spec.type == "inline" for spec in _exports(request))
 
 
 def insecure_hosts(request: BuildRequest) -> tuple[str, ...]:
     """Registries that --cache-from and --cache-to say may be spoken to without checked TLS."""
-    specs: list[ImportSpec | ExportSpec] = [parse_cache_from(text) for text in request.cache_from]
-    specs += [parse_cache_to(text) for text in request.cache_to]
+    specs: list[ImportSpec | ExportSpec] = [*_imports(request), *_exports(request)]
     return tuple(dict.fromkeys(spec.reference.registry for spec in specs if spec.insecure and spec.reference is not None))
+
+
+def _imports(request: BuildRequest) -> list[ImportSpec]:
+    if not request.cache_from:
+        return []
+    from builder.cache.spec import parse_cache_from
+
+    return [parse_cache_from(text) for text in request.cache_from]
+
+
+def _exports(request: BuildRequest) -> list[ExportSpec]:
+    if not request.cache_to:
+        return []
+    from builder.cache.spec import parse_cache_to
+
+    return [parse_cache_to(text) for text in request.cache_to]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from builder.frontend.metadata import normalize_workdir
 from builder.frontend.state import Session, StageState
@@ -21,9 +22,10 @@ from builder.graph.operations import (
 )
 from builder.graph.plan import Network
 from builder.graph.vertex import Label, VertexID
-from grammar.mounts import FlagError, parse_mount
-from grammar.mounts import MountSpec as MountFlags
 from grammar.nodes import Run, ShellForm, Word
+
+if TYPE_CHECKING:
+    from grammar.mounts import MountSpec as MountFlags
 
 SECRET_DIRECTORY = "/run/secrets/"
 
@@ -111,6 +113,8 @@ def _entitled(session: Session, word: Word, name: str) -> None:
 
 def _mount(session: Session, state: StageState, word: Word, inputs: list[VertexID], agents: int) -> MountSpec:
     """One --mount, checked, each option's value expanded, its source added to `inputs`."""
+    from grammar.mounts import FlagError, parse_mount  # most builds have no mounts
+
     try:
         spec = parse_mount(word.text, lambda value: session.expander.word(Word(value, word.span), state.scope.env))
     except FlagError as error:

@@ -20,7 +20,6 @@ from builder.fs.entries import encode_path
 from builder.fs.tree import DirTree, Tree
 from builder.graph.operations import CopyAction, CopyFrom
 from builder.oci.sha256 import small
-from builder.ops.copy_owner import owner_of
 from builder.ops.manifest import ManifestRow
 from builder.ops.select import Selected, select, select_path
 from builder.ops.select_walk import Below
@@ -93,7 +92,11 @@ def tree_walk(tree: Tree, path: str, digests: FileDigests, *, zero_owner: bool) 
 
 def owner_digest(action: CopyAction, users: Tree) -> str:
     """What a --chown comes to in this root: the names' numbers, so that other accounts do not matter."""
-    owner = owner_of(action.chown, users, []) if action.chown else None
+    owner = None
+    if action.chown:
+        from builder.ops.copy_owner import owner_of  # reads passwd; most copies have no --chown
+
+        owner = owner_of(action.chown, users, [])
     return small(_encode((_VERSION, "owner", owner))).hexdigest()
 
 

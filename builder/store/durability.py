@@ -51,6 +51,8 @@ def settle(index: Index, root: Path, boot: str) -> int:
 
 def settle_if_cheap(index: Index, root: Path, boot: str) -> int:
     """`settle`, unless so much is dirty that a build would be seen to wait for it; a later close does it then."""
+    if index.database.row("SELECT 1 FROM layers WHERE boot = ? LIMIT 1", (boot,)) is None:
+        return 0
     dirty = dirty_bytes()
     return settle(index, root, boot) if dirty is None or dirty <= CHEAP_BYTES else 0
 
