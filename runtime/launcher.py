@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import os
 import platform
+import select
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from runtime import seccomp
@@ -16,6 +18,7 @@ from runtime.child import libc, wire
 from runtime.devicegroup import DeviceGroup
 from runtime.unsupported import Unsupported
 
+_SUPERVISORS = 2
 _ENTRY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
 
 
@@ -64,7 +67,7 @@ class Launcher:
         return channel
 
     def keep(self, channel: socket.socket) -> None:
-        """A supervisor that has reported may serve another run."""
+        """A supervisor that has reported may serve another run, as soon as it says that it is ready."""
         with self._lock:
             self._free.append(channel)
 
@@ -77,8 +80,27 @@ class Launcher:
         self._ended.wait(5)
 
     def _taken(self) -> socket.socket | None:
-        with self._lock:
-            return self._free.pop() if self._free else None
+        """A supervisor that is ready; None when another had better be forked.
+
+        Each makes ready what its next sandbox needs while a step of another runs, so it takes two for one step after another.
+        """
+        while True:
+            with self._lock:
+                ready = self._ready()
+                if not ready and len(self._free) < _SUPERVISORS:
+                    return None
+                channel = self._free.pop(ready[0] if ready else 0)
+            with suppress(OSError, wire.WireError):
+                if wire.receive(channel) is not None:
+                    return channel
+            channel.close()  # it ended, or somebody killed it
+
+    def _ready(self) -> list[int]:
+        poller = select.poll()
+        for channel in self._free:
+            poller.register(channel, select.POLLIN)
+        heard = {fd for fd, _event in poller.poll(0)}
+        return [index for index, channel in enumerate(self._free) if channel.fileno() in heard]
 
     def _keep(self) -> None:
         try:

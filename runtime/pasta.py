@@ -74,6 +74,9 @@ class PastaPool:
         taken = namespace
         return Lease(os.dup(taken.fd), number, None, release=lambda: self._release(taken))
 
+    def make_ready(self) -> None:
+        """Nothing: a namespace and its pasta are made for the lease that needs them."""
+
     def _hide(self) -> None:
         """Other builds use the directory too, but a tmpfs over it in this mount namespace is ours alone, and leaves nothing."""
         if not self._mounted:

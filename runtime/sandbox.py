@@ -51,6 +51,10 @@ class Sandbox(Protocol):
         """
         ...
 
+    def make_ready(self, *, network: bool) -> None:
+        """Begin with what the first run would wait for; returns at once. What fails here fails again in a run, and is told there."""
+        ...
+
     def close(self) -> None:
         """Kill whatever runs, release everything. Idempotent."""
         ...
@@ -114,6 +118,15 @@ class NamespaceSandbox:
             stack.callback(run.close)
             ended = _exit(run.wait(cancel), cgroup, time.monotonic_ns() - started)
             return msgspec.structs.replace(ended, notes=(*notes, *network_notes))
+
+    def make_ready(self, *, network: bool) -> None:
+        def start() -> None:
+            with suppress(Unsupported, OSError):
+                self._started()
+
+        threading.Thread(target=start, name="launcher-start", daemon=True).start()
+        if network and self._networks is not None:
+            self._networks.make_ready()
 
     def close(self) -> None:
         with self._lock:

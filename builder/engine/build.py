@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,9 @@ from builder.engine.workshop import Workshop, WorkshopSettings
 from builder.errors import BuildCancelled, LayerwrightError
 from builder.frontend.convert import convert
 from builder.frontend.settings import FrontendSettings
+from builder.graph.operations import RunAction
 from builder.graph.plan import BuildPlan
-from builder.graph.vertex import VertexID
+from builder.graph.vertex import Vertex, VertexID
 from builder.image.assemble import assemble, combine_images
 from builder.image.model import BuildResult
 from builder.image.options import ImageOptions
@@ -291,9 +292,16 @@ class _Build:
             jobs=jobs,
             cancel=self._cancel,
             committed=pack,
+            foreseen=self._foreseen,
         )
         self._chronicle.solving(plan, solver, operations)
         return solver
+
+    def _foreseen(self, misses: Sequence[Vertex]) -> None:
+        """The sandbox starts while the rest of what runs steps is loaded."""
+        steps = [vertex.operation for vertex in misses if isinstance(vertex.operation, RunAction)]
+        if steps:
+            self._shop.sandbox().make_ready(network=any(step.network == "default" for step in steps))
 
     def _steps(self, times: Times) -> RunSteps:
         """What runs RUN steps; loads the sandbox, so only for a build that has a step to run."""

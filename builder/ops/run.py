@@ -150,7 +150,7 @@ class RunSteps:
             mounts.extend(self._mount(spec, inputs, env, stack, control))
         return Process(
             argv=action.argv,
-            root=draft.root(),
+            root=self._layers.step_root(draft),
             env=tuple(env.items()),
             cwd=action.cwd,
             user=User(identity.uid, identity.gid, identity.all_groups),

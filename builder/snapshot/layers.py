@@ -24,9 +24,10 @@ from builder.oci.media import Compression
 from builder.snapshot.discard import Discarder
 from builder.snapshot.draft import Draft
 from builder.snapshot.flatten import Flattener
+from builder.snapshot.mountpoints import MountPoints
 from builder.snapshot.packing import Packer
 from builder.snapshot.unpacking import LAYOUT_ORIGIN, BlobFetcher, LayerLost, NoFetcher, Unpacker
-from builder.store.layertable import EMPTY, LayerId, LayerKind, LayerRecord, stack_digest
+from builder.store.layertable import EMPTY, LayerId, LayerRecord, stack_digest
 from builder.store.removal import remove_tree
 from builder.store.space import disk_size, guard_space
 from builder.store.store import Store
@@ -68,6 +69,7 @@ class Layers:
         self._packer = Packer(store, fetch or NoFetcher(), self._opaque_xattr, self.record, self._cancel)
         self._shared = SharedLayers(self._opaque_xattr)
         self._discarder = Discarder()
+        self._mount_points = MountPoints(store.scratch_directory)
         self._held: set[LayerId] = set()
         self._lost: set[LayerId] = set()
         self._refused: set[str] = set()
@@ -208,6 +210,10 @@ class Layers:
         directory = self._store.scratch_directory("draft-")
         return Draft(directory, lowers, self._opaque_xattr, commit, self._copies, stack, self._shared, self._discarder.discard)
 
+    def step_root(self, draft: Draft) -> Root:
+        """The draft's root, for a step to run in."""
+        return self._mount_points.below(draft.root())
+
     @contextmanager
     def scratch_root(self, ids: Sequence[LayerId]) -> Iterator[Root]:
         """A root to write into; the writes are thrown away."""
@@ -336,16 +342,16 @@ class Layers:
         layer = LayerId("built-" + os.urandom(8).hex())
         size = disk_size(1) + sum(_on_disk(directory, entry) for entry in changed.entries)
         now = self._store.now()
-        kind: LayerKind = "built"
 
         def insert(name: str) -> bool:
-            record = LayerRecord(layer, kind, None, (), None, name, size, now, now, note, stack_digest(stack))
+            record = LayerRecord(layer, "built", None, (), None, name, size, now, now, note, stack_digest(stack))
             return self._table.add(record, parents=self._parents(stack), boot=self._store.boot)
 
-        self.place(layer, directory, size, insert)
+        path = self.place(layer, directory, size, insert)
         with self._lock:
             self._held.add(layer)
             self._stacks[layer] = stack
+        self._unpacker.remember(layer, path)
         return layer
 
     def _parents(self, stack: tuple[LayerId, ...]) -> list[LayerId]:

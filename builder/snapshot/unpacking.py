@@ -114,6 +114,12 @@ class Unpacker:
                 futures[position] = pool.submit(self._unpacked, stack[position], LaterTree(partial(below, position), self._opaque_xattr))
             return tuple(future if isinstance(future, str) else future.result() for future in futures)
 
+    def remember(self, layer: LayerId, path: str | None) -> None:
+        """Where this layer's directory was made a moment ago."""
+        if path is not None:
+            with self._lock:
+                self._paths[layer] = path
+
     def _known(self, layer: LayerId) -> str | None:
         with self._lock:
             path = self._paths.get(layer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,7 +73,9 @@ class Solver:
         jobs: int,
         cancel: threading.Event,
         committed: Callable[[VertexID, LayerId], None] = lambda vertex, layer: None,
+        foreseen: Callable[[Sequence[Vertex]], object] = lambda misses: None,
     ) -> None:
+        """`foreseen` is told what must run before any of it does, `committed` each layer that was made."""
         self._graph = graph
         self._runner = runner
         self._source = source
@@ -83,6 +85,7 @@ class Solver:
         self._jobs = jobs
         self._cancel = cancel
         self._committed = committed
+        self._foreseen = foreseen
         self._results: dict[VertexID, Result] = {}
         self._keys: dict[VertexID, CacheKey] = {}
         self._reads: dict[VertexID, tuple[str, ...]] = {}
@@ -116,6 +119,7 @@ class Solver:
             if vertex.id in found.hits and not isinstance(vertex.operation, Merge):
                 self._tell_cached(vertex)
         if misses:
+            self._foreseen(misses)
             self._run_all(misses)
         roots = {name: result for name, result in self._results.items() if isinstance(result, RootResult)}
         cached = sum(root.cached for root in roots.values())

@@ -7,8 +7,6 @@ import os
 
 NEEDED = (5, 12)
 """open_tree, move_mount and mount_setattr, by which everything is mounted."""
-LAYERS_ONE_BY_ONE = (6, 7)
-"""overlayfs takes `lowerdir+`. Asked for it, an older one would write a line to the kernel's log for each step."""
 
 
 def version(release: str | None = None) -> tuple[int, int]:

@@ -11,18 +11,18 @@ for each, see docs/performance.md.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import gc
 import os
 import select
 import signal
 import socket
-from typing import TYPE_CHECKING
 
 from runtime.child import libc, wire
 from runtime.child.devices import others_are_refused
-from runtime.child.supervise import Home, Sandbox
+from runtime.child.supervise import Supervisor
 
+TYPE_CHECKING = False  # see request
 if TYPE_CHECKING:
     from runtime.child.request import Hello
 
@@ -31,7 +31,8 @@ def main(channel_fd: int) -> None:
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGTERM)
     libc.prctl(libc.PR_SET_DUMPABLE, 0)  # so that no payload reads its memory or follows its /proc links
     os.setsid()  # a terminal's interrupt is the builder's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    libc.default_signals()  # for what it forks too: handlers end with execve(2), but what is ignored stays so
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.umask(0)
     os.chdir("/")
     channel = socket.socket(fileno=channel_fd)
@@ -39,14 +40,16 @@ def main(channel_fd: int) -> None:
     if first is None:
         return
     hello: Hello = first[0]
-    seccomp = base64.b64decode(hello["seccomp"])
+    seccomp = binascii.a2b_base64(hello["seccomp"])
     guarded = hello["guarded"] and others_are_refused()
-    gc.collect()
     gc.freeze()
+    gc.enable()
     serve(channel, hello["mount_point"], seccomp, guarded)
+    os._exit(0)  # at once: the builder waits for it
 
 
 def serve(channel: socket.socket, mount_point: str, seccomp: bytes, guarded: bool) -> None:
+    pid = os.getpid()
     poller = select.poll()
     poller.register(channel, select.POLLIN)
     while True:
@@ -59,25 +62,17 @@ def serve(channel: socket.socket, mount_point: str, seccomp: bytes, guarded: boo
             return
         fds = message[1]
         if not os.fork():
-            _supervise(channel, fds[0], mount_point, seccomp, guarded)
+            _supervise(pid, channel, fds[0], mount_point, seccomp, guarded)
         for fd in fds:
             os.close(fd)
 
 
-def _supervise(launcher: socket.socket, channel_fd: int, mount_point: str, seccomp: bytes, guarded: bool) -> None:
-    """Sandboxes one after another, until the builder hangs up or one leaves a state that is not as it was."""
+def _supervise(parent: int, launcher: socket.socket, channel_fd: int, mount_point: str, seccomp: bytes, guarded: bool) -> None:
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGTERM)
-        launcher.close()
-        home = Home(channel_fd)
-        while (message := wire.receive(home.channel)) is not None:
-            request, fds = message
-            request["guarded"] = guarded and request["guarded"]
-            result, clean = Sandbox(request, fds, home.channel, mount_point, seccomp).run()
-            result["again"] = clean and home.back()
-            wire.send(home.channel, result)
-            if not result["again"]:
-                break
+        if os.getppid() == parent:  # else it has ended before that was said
+            launcher.close()
+            Supervisor(channel_fd, mount_point, seccomp).serve(guarded)
     finally:
         os._exit(0)  # a supervisor never falls back into the launcher's loop
 

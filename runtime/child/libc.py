@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import signal
 import struct
 
@@ -87,8 +86,11 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Told once what they take, a call costs a third: a step makes some 150 of them. A `void *` takes numbers, bytes and structures.
 _libc.syscall.restype = ctypes.c_long
-_X86 = platform.machine() == "x86_64"
+_libc.syscall.argtypes = (ctypes.c_long, *(ctypes.c_void_p,) * 5)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_void_p,) * 4)
+_X86 = os.uname().machine == "x86_64"
 
 
 class _OpenHow(ctypes.Structure):
@@ -123,9 +125,10 @@ def _check(result: int, what: str | None = None) -> int:
     return result
 
 
-def _syscall(number: int, *args: object, what: str | None = None) -> int:
-    converted = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
-    return _check(_libc.syscall(ctypes.c_long(number), *converted), what)
+def _syscall(
+    number: int, a: object = 0, b: object = 0, c: object = 0, d: object = 0, e: object = 0, *, what: str | None = None
+) -> int:
+    return _check(_libc.syscall(number, a, b, c, d, e), what)
 
 
 def _old(name: str) -> int:
@@ -141,7 +144,7 @@ def setns(fd: int, kind: int) -> None:
 
 
 def prctl(option: int, argument: int = 0) -> int:
-    return _check(_libc.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+    return _check(_libc.prctl(option, argument, 0, 0, 0))
 
 
 def sethostname(name: bytes) -> None:
@@ -228,15 +231,13 @@ def permitted() -> int:
 
 
 def clear_ambient() -> None:
-    zero = ctypes.c_ulong(0)
-    _check(_libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), zero, zero, zero))
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 def install_filter(program: bytes) -> None:
     """Load a seccomp filter of 8-byte instructions; needs CAP_SYS_ADMIN or no_new_privs."""
     prog = _SockFprog(len(program) // 8, program)
-    zero = ctypes.c_ulong(0)
-    _check(_libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(prog), zero, zero))
+    _check(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(prog), 0, 0))
 
 
 def new_session_keyring() -> None:
@@ -257,7 +258,7 @@ def bpf_attach(program_fd: int, cgroup_fd: int) -> None:
 def bpf_attached(cgroup_fd: int) -> bool:
     """Whether the group itself has a program for devices."""
     asked = ctypes.create_string_buffer(struct.pack("=IIIIQI4x", cgroup_fd, _BPF_CGROUP_DEVICE, 0, 0, 0, 0), 32)
-    _check(_libc.syscall(ctypes.c_long(_old("bpf")), ctypes.c_long(_BPF_PROG_QUERY), asked, ctypes.c_long(32)))
+    _syscall(_old("bpf"), _BPF_PROG_QUERY, asked, 32)
     return bool(struct.unpack_from("=I", asked.raw, 24)[0])
 
 
@@ -282,5 +283,5 @@ def close_all(first: int, *, but: int = -1) -> None:
     for low, high in ((first, but - 1), (max(first, but + 1), highest)):
         if low > high:
             continue
-        if _libc.syscall(ctypes.c_long(_CLOSE_RANGE), ctypes.c_long(low), ctypes.c_long(high), ctypes.c_long(0)) < 0:
+        if _libc.syscall(_CLOSE_RANGE, low, high, 0, 0, 0) < 0:
             os.closerange(low, min(high, os.sysconf("SC_OPEN_MAX")) + 1)

@@ -1,17 +1,16 @@
 """File systems of a sandbox: overlays, plain binds and fresh mounts, attached by descriptor.
 
-Needs the mount calls of Linux 5.12 (open_tree, move_mount, mount_setattr); overlays of many layers take
-`lowerdir+` (Linux 6.7) where it is there, else mount(2) with short relative names, since its options end at
-one page.
+Needs the mount calls of Linux 5.12 (open_tree, move_mount, mount_setattr). An overlay's layers are given to mount(2) as
+numbers of descriptors, relative to /proc/self/fd: 500 of them, as many as overlayfs takes, fit into its one page of options.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from runtime.child import kernel, libc
+from runtime.child import libc
 
+TYPE_CHECKING = False  # see request
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 LOCKED_DOWN = libc.ATTR_NOSUID | libc.ATTR_NODEV | libc.ATTR_NOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 # nofollow: no layer may send a lookup elsewhere by an xattr (redirect_dir, overlayfs.rst "Redirecting directories").
-_OVERLAY_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"))
+_OVERLAY_OPTIONS = ("index=off", "metacopy=off", "redirect_dir=nofollow")
 
 
 def fresh(kind: str, options: Sequence[tuple[str, str]] = (), attributes: int = 0) -> int:
@@ -80,14 +79,11 @@ class Stacker:
     must refuse to open what is not the step's, as Docker's does, or the step was given every device.
     """
 
-    def __init__(
-        self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False, one_by_one: bool | None = None
-    ) -> None:
+    def __init__(self, scratch: str, empty_fd: int, in_user_namespace: bool, *, devices: bool = False) -> None:
         self._scratch = scratch
         self._empty_fd = empty_fd
         self._userns = in_user_namespace
         self._devices = devices
-        self._one_by_one = kernel.version() >= kernel.LAYERS_ONE_BY_ONE if one_by_one is None else one_by_one
         self._count = 0
 
     def mount(self, root: RootData) -> int:
@@ -125,30 +121,14 @@ class Stacker:
 
     def _overlay_of(self, lowers: list[int], written: list[int], where: str, *, volatile: bool) -> None:
         # Descriptors stand for the directories: no length limit, no escaping of `:` and `,`, and nothing of the
-        # host's paths in the sandbox's own /proc/self/mountinfo.
-        names = [f"/proc/self/fd/{fd}" for fd in lowers]
-        ends = list(zip(("upperdir", "workdir"), (f"/proc/self/fd/{fd}" for fd in written), strict=False))
-        flags = [("userxattr", "")] if self._userns else []
-        flags += [("volatile", "")] if volatile else []
-        options = [*flags, *_OVERLAY_OPTIONS]
-        if not self._one_by_one:
-            self._overlay_by_options(names, ends, options, where)
-            return
+        # host's paths in the sandbox's own /proc/self/mountinfo. By mount(2), which works alike on all kernels.
+        options = ["userxattr"] if self._userns else []
+        options += ["volatile"] if volatile else []
+        options += [f"{key}={fd}" for key, fd in zip(("upperdir", "workdir"), written, strict=False)]
+        os.chdir("/proc/self/fd")
         try:
-            mounted = fresh("overlay", [*(("lowerdir+", name) for name in names), *ends, *options])
+            libc.mount("overlay", where, "overlay", 0, ",".join((f"lowerdir={':'.join(map(str, lowers))}", *options, *_OVERLAY_OPTIONS)))
         except OSError as error:
             raise OSError(error.errno, os.strerror(error.errno or 0), "overlay") from None
-        attach(mounted, os.open(where, _DIRECTORY))
-
-    def _overlay_by_options(self, names: list[str], ends: list[tuple[str, str]], options: list[tuple[str, str]], where: str) -> None:
-        """Before Linux 6.7: short links in the scratch space name the directories in mount(2)'s one page of options."""
-        links = f"{where}.l"
-        os.mkdir(links, 0o700)
-        os.chdir(links)
-        try:
-            for index, name in enumerate(names):
-                os.symlink(name, str(index))
-            every = [("lowerdir", ":".join(map(str, range(len(names))))), *ends, *options]
-            libc.mount("overlay", where, "overlay", 0, ",".join(f"{key}={value}" if value else key for key, value in every))
         finally:
             os.chdir("/")

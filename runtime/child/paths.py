@@ -14,10 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from runtime.child import libc
 
+TYPE_CHECKING = False  # see request
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -1,5 +1,8 @@
 """The last steps of the process that becomes the payload: first of its pid namespace, from /proc to execve.
 
+What every step has alike it does ahead, then it waits for its orders: what to run, and the streams. When these come the
+root stands complete in the scratch space.
+
 Rules, in the order they matter:
 - From pivot_root on, only system calls and execve: nothing is imported, no NSS, no codec, no locale
   (CVE-2019-14271): everything this module needs is imported before the fork.
@@ -18,19 +21,21 @@ import os
 import resource
 import signal
 import termios
-from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
 
-from runtime.child import libc
+from runtime.child import libc, wire
 from runtime.child.cgroups import mount_cgroups
 from runtime.child.devices import open_node
 from runtime.child.errors import SetupError, doing
-from runtime.child.furnish import mask
 from runtime.child.mounts import LOCKED_DOWN, attach, clone, fresh
+from runtime.child.room import mask
 
+TYPE_CHECKING = False  # see request
 if TYPE_CHECKING:
-    from runtime.child.furnish import Room
+    import socket
+    from typing import NoReturn
+
     from runtime.child.request import ProcessData, Request
+    from runtime.child.room import Room
 
 # moby daemon/pkg/oci/defaults.go
 MASKED_PROC = ("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
@@ -44,26 +49,48 @@ _LIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) i
 _OPEN_FILES = (1024, 524288)  # systemd's defaults
 
 
-def become(request: Request, room: Room, stdout: int, stderr: int, failed: int, seccomp: bytes) -> NoReturn:
-    """Never returns: the payload runs, or what stopped it is written to `failed` as `code message`."""
+def become(request: Request, room: Room, channel: socket.socket, seccomp: bytes) -> NoReturn:
+    """Never returns: the payload runs, or what stopped it is written to the channel as `code message`."""
     try:
-        _enter_cgroups(request["cgroups"], room.sys_fd, read_only=not request["process"]["insecure"])
-        _mount_proc(request["process"], room)
-        _pivot(room.root_fd)
-        _stand_alone(request["process"], stdout, stderr, failed)
-        _enter_directory(request["process"]["cwd"])
-        _drop_privileges(request["process"], seccomp, in_user_namespace=request["in_user_namespace"])
-        _run(request["process"])
+        insecure, userns = request["process"]["insecure"], request["in_user_namespace"]
+        _stand_apart()
+        _mount_proc(room, insecure=insecure)
+        keep = _limit_capabilities(insecure=insecure)
+        channel.send(b"+")
+        orders, (stdout, stderr) = wire.receive(channel) or os._exit(0)  # nobody came
+        _enter_cgroups(request["cgroups"], room.sys_fd, read_only=not insecure)
+        _pivot(f"{room.scratch}/m0")
+        _stand_alone(orders, stdout, stderr, channel.fileno())
+        _enter_directory(orders["cwd"])
+        with doing("drop capabilities"):
+            if seccomp and not insecure:
+                libc.install_filter(seccomp)
+        _become_user(orders, keep, in_user_namespace=userns)
+        _run(orders)
     except SetupError as error:
-        _report(failed, error.code, error.message)
+        _report(channel, error.code, error.message)
     except OSError as error:
-        _report(failed, 125, f"cannot prepare the sandbox: {error.strerror}")
+        _report(channel, 125, f"cannot prepare the sandbox: {error.strerror}")
     finally:
         os._exit(125)
 
 
-def _report(failed: int, code: int, message: str) -> None:
-    os.write(failed, f"{code} {message}".encode("utf-8", "surrogateescape"))
+def _report(channel: socket.socket, code: int, message: str) -> None:
+    channel.send(f"{code} {message}".encode("utf-8", "surrogateescape"))
+
+
+def _stand_apart() -> None:
+    """A session, signals, limits and keys of its own; what dies with its supervisor."""
+    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setsid()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the only one that a supervisor ignores
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    _set_limits()
+    try:
+        libc.new_session_keyring()
+    except OSError:
+        return  # a kernel without keyrings, or another runtime's filter: nothing to keep apart
 
 
 def _enter_cgroups(files: list[str], sys_fd: int, *, read_only: bool) -> None:
@@ -79,12 +106,12 @@ def _enter_cgroups(files: list[str], sys_fd: int, *, read_only: bool) -> None:
     mount_cgroups(sys_fd, read_only=read_only)
 
 
-def _mount_proc(process: ProcessData, room: Room) -> None:
+def _mount_proc(room: Room, *, insecure: bool) -> None:
     with doing("mount /proc"):
         mounted = fresh("proc", (), LOCKED_DOWN)
         proc = os.dup(mounted)
-        attach(mounted, room.proc_fd)
-        if process["insecure"]:
+        attach(mounted, room.tree("proc"))
+        if insecure:
             return
         for name in READ_ONLY_PROC:
             try:
@@ -96,24 +123,35 @@ def _mount_proc(process: ProcessData, room: Room) -> None:
             mask(proc, name, room.empty_fd, room.null_fd)
 
 
-def _pivot(root_fd: int) -> None:
+def _limit_capabilities(*, insecure: bool) -> int:
+    """What the payload may keep: the rest goes from the bounding set already."""
+    keep = libc.permitted()  # the builder may itself have less than everything
+    if not insecure:
+        keep &= DEFAULT_CAPABILITIES
+    with doing("drop capabilities"):
+        for number in range(_last_capability() + 1):
+            if not keep >> number & 1:
+                libc.prctl(libc.PR_CAPBSET_DROP, number)
+    return keep
+
+
+def _pivot(root: str) -> None:
     with doing("enter the root"):
-        os.fchdir(root_fd)
+        os.chdir(root)
         libc.pivot_root(".", ".")
         libc.umount(".", libc.MNT_DETACH)
         os.chdir("/")
 
 
-def _stand_alone(process: ProcessData, stdout: int, stderr: int, failed: int) -> None:
-    """Session, standard streams, limits, signals; every other descriptor goes."""
-    os.setsid()
-    stdin = stdout if process["terminal"] else open_node("null", os.O_RDWR)
+def _stand_alone(orders: ProcessData, stdout: int, stderr: int, channel: int) -> None:
+    """Standard streams and the step's own limits; every other descriptor goes."""
+    stdin = stdout if orders["terminal"] else open_node("null", os.O_RDWR)
     for number, fd in enumerate((stdin, stdout, stderr)):  # all above 2, since the launcher keeps 0 to 2 open
         os.dup2(fd, number)
-    if process["terminal"]:
+    if orders["terminal"]:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    libc.close_all(3, but=failed)
-    user = process["user"]
+    libc.close_all(3, but=channel)
+    user = orders["user"]
     for number in (1, 2):
         try:
             # So that an ordinary user can open /dev/stdout (runc fixStdioPermissions).
@@ -121,21 +159,7 @@ def _stand_alone(process: ProcessData, stdout: int, stderr: int, failed: int) ->
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EPERM):
                 raise
-    _set_limits(process)
-    os.umask(0o022)
-    libc.default_signals()
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _set_limits(process: ProcessData) -> None:
-    wanted = {"nofile": _OPEN_FILES, "core": (0, resource.RLIM_INFINITY)}
-    for name in ("as", "cpu", "data", "fsize", "locks", "rss"):
-        wanted[name] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    for name, pair in wanted.items():
-        kind = _LIMITS.get(name)
-        if kind is not None:
-            _lower_to(kind, *pair)
-    for limit in process["ulimits"]:
+    for limit in orders["ulimits"]:
         with doing(f"set the limit {limit['name']}={limit['soft']}:{limit['hard']}"):
             if limit["name"] not in _LIMITS:
                 raise SetupError(f"there is no limit called {limit['name']}")
@@ -143,6 +167,16 @@ def _set_limits(process: ProcessData) -> None:
                 resource.setrlimit(_LIMITS[limit["name"]], (limit["soft"], limit["hard"]))
             except ValueError as error:  # what Python makes of EINVAL and EPERM
                 raise OSError(errno.EPERM, str(error)) from None
+
+
+def _set_limits() -> None:
+    wanted = {"nofile": _OPEN_FILES, "core": (0, resource.RLIM_INFINITY)}
+    for name in ("as", "cpu", "data", "fsize", "locks", "rss"):
+        wanted[name] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    for name, pair in wanted.items():
+        kind = _LIMITS.get(name)
+        if kind is not None:
+            _lower_to(kind, *pair)
 
 
 def _lower_to(kind: int, soft: int, hard: int) -> None:
@@ -154,29 +188,9 @@ def _lower_to(kind: int, soft: int, hard: int) -> None:
         resource.setrlimit(kind, (ceiling if soft in (resource.RLIM_INFINITY,) else min(soft, ceiling), ceiling))
 
 
-def _drop_privileges(process: ProcessData, seccomp: bytes, *, in_user_namespace: bool) -> None:
-    user = process["user"]
-    with suppress(OSError):  # a kernel without keyrings, or another runtime's filter: nothing to keep apart
-        libc.new_session_keyring()
-    keep = libc.permitted()  # the builder may itself have less than everything
-    if not process["insecure"]:
-        keep &= DEFAULT_CAPABILITIES
-    with doing("drop capabilities"):
-        for number in range(_last_capability() + 1):
-            if not keep >> number & 1:
-                libc.prctl(libc.PR_CAPBSET_DROP, number)
-        if seccomp and not process["insecure"]:
-            libc.install_filter(seccomp)
-    _become_user(process, in_user_namespace=in_user_namespace)
-    with doing("drop capabilities"):
-        libc.clear_ambient()
-        effective = keep if user["uid"] == 0 else 0
-        libc.capset(effective, effective, 0)
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _become_user(process: ProcessData, *, in_user_namespace: bool) -> None:
-    user = process["user"]
+def _become_user(orders: ProcessData, keep: int, *, in_user_namespace: bool) -> None:
+    """The step's user and groups, with the capabilities `keep` for root and none for others; none are inheritable."""
+    user = orders["user"]
     what = f"become user {user['uid']}:{user['gid']}"
     try:
         os.setgroups(user["groups"])
@@ -191,6 +205,11 @@ def _become_user(process: ProcessData, *, in_user_namespace: bool) -> None:
         os.setresuid(user["uid"], user["uid"], user["uid"])
     except OSError as error:
         raise SetupError(f"cannot {what}: {_unmapped(error)}") from error
+    with doing("drop capabilities"):
+        libc.clear_ambient()
+        effective = keep if user["uid"] == 0 else 0
+        libc.capset(effective, effective, 0)
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # becoming another user has cleared it
 
 
 def _unmapped(error: OSError) -> str:
@@ -225,9 +244,9 @@ def _enter_directory(path: str) -> None:
         raise SetupError(f"cannot change to directory {path}: it is outside the root")
 
 
-def _run(process: ProcessData) -> NoReturn:
-    argv = process["argv"]
-    env = dict(process["env"])
+def _run(orders: ProcessData) -> NoReturn:
+    argv = orders["argv"]
+    env = dict(orders["env"])
     path = _find(argv[0], env.get("PATH", DEFAULT_PATH))
     try:
         os.execve(path, argv, env)

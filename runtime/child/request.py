@@ -1,7 +1,8 @@
 """The shape of the launcher's messages, for the type checker: the running child reads plain JSON.
 
 It is spec.Process as msgspec turns it to builtins, and beside it what the parent side has decided.
-Only imported under TYPE_CHECKING: `typing` costs the launcher 3 ms of its start.
+Only imported under TYPE_CHECKING, a name that type checkers take for true whatever it is set to: `typing` costs the launcher
+3 ms of its start.
 """
 
 from __future__ import annotations

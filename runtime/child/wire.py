@@ -11,8 +11,11 @@ import array
 import json
 import socket
 import struct
-from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # see request
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 MAX_FRAME = 64 << 20
 MAX_FDS = 16
