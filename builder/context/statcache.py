@@ -26,8 +26,8 @@ RACY_NS = 2_000_000_000
 
 _BLOCK = 1 << 20
 """Files up to this size are read at once."""
-_PIECE = 1 << 17
-"""Read and hashed at a time: it stays in the processor's own cache, and 192 MB cost 0.19 s; 0.22 in pieces of 1 MiB."""
+_PIECE = 1 << 18
+"""Read and hashed at a time, in the processor's own cache: 512 MB by two threads cost 0.55 s, in pieces of 1 MiB 0.62, of 128 KiB 0.59."""
 _LARGE = 1 << 20
 
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 CHUNK = 1 << 20
+_WRITE = 1 << 17
+"""ext4 takes a run of pages as long as the write, and where memory is in fragments the kernel first moves others away for it:
+256 MB cost 0.1 to 1.0 s in pieces of 550 KB, always 0.1 in such (Linux 6.18)."""
 SMALL = 1 << 16
 """Up to here a blob is read and hashed at one stroke: manifests and configs."""
 
@@ -240,7 +243,7 @@ class _FileWriter:
         with guard_space(self._store.root):
             rest = view
             while len(rest):
-                rest = rest[self._file.write(rest) or 0 :]
+                rest = rest[self._file.write(rest[:_WRITE]) or 0 :]
         self._size += len(view)
         self._behind.grew(len(view))
         if self._arrival is not None:

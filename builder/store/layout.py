@@ -271,6 +271,9 @@ def _add_blob(path: Path, descriptor: Descriptor, blobs: BlobSource) -> None:
     except FileNotFoundError:
         pass
     with blobs.open(descriptor.digest) as reader, _replacing(target) as fd:
+        if reader.is_file:
+            reader.copy_to(fd)
+            return
         while chunk := reader.read(CHUNK):
             view = memoryview(chunk)
             while view:
