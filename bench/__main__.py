@@ -63,6 +63,7 @@ def main() -> int:
             for number in ENDING:
                 signal.signal(number, signal.SIG_IGN)
             session.close()
+    report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
     print(f"\n{render(report)}", end="")
     _write(report, options.results, stem)
     return code or verdict(report, options.strict)
