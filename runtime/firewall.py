@@ -37,26 +37,30 @@ _NFT6 = _NFT.replace("table ip ", "table ip6 ").replace("ip saddr", "ip6 saddr")
 _REMEDY = "install nftables, or use --network=host"
 
 
-def apply(*, table: str, prefix: str, subnet: str) -> None:
-    """Make the rules for interfaces called `prefix`N with addresses of `subnet`."""
+def apply(*, table: str, prefix: str, subnet: str, subnet6: str | None = None) -> bool:
+    """Make the rules for interfaces called `prefix`N with addresses of `subnet`; whether those of `subnet6` are made too."""
     if shutil.which("nft"):
-        _run(["nft", "-f", "-"], _NFT.format(table=table, prefix=prefix, subnet=subnet))
+        by_ipv6 = _apply_nft(table, prefix, subnet, subnet6)
     elif shutil.which("iptables"):
         _apply_iptables(prefix, subnet)
+        by_ipv6 = False
     else:
         raise Unsupported("there is neither nft nor iptables to let a step's packets out", _REMEDY)
     _accept_forwarding(prefix, _IPTABLES)
-
-
-def apply6(*, table: str, prefix: str, subnet: str) -> bool:
-    """The same for IPv6, by nftables only; False where the kernel has no such rules."""
-    if not shutil.which("nft"):
-        return False
-    rules = _NFT6.format(table=table, prefix=prefix, subnet=subnet)
-    done = subprocess.run(["nft", "-f", "-"], input=rules.encode(), capture_output=True, check=False)
-    if done.returncode == 0:
+    if by_ipv6:
         _accept_forwarding(prefix, _IP6TABLES)
-    return done.returncode == 0
+    return by_ipv6
+
+
+def _apply_nft(table: str, prefix: str, subnet: str, subnet6: str | None) -> bool:
+    """Both tables in one transaction, since each has 15 ms of waiting in the kernel; a kernel without IPv6's gets the other."""
+    rules = _NFT.format(table=table, prefix=prefix, subnet=subnet)
+    if subnet6 is not None:
+        both = rules + _NFT6.format(table=table, prefix=prefix, subnet=subnet6)
+        if subprocess.run(["nft", "-f", "-"], input=both.encode(), capture_output=True, check=False).returncode == 0:
+            return True
+    _run(["nft", "-f", "-"], rules)
+    return False
 
 
 def remove(*, table: str, prefix: str, subnet: str) -> None:

@@ -21,7 +21,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Protocol
@@ -157,19 +156,16 @@ class Pool:
                     subnet = self._chosen() or self._choose()
                     if _read(_FORWARD).strip() != "1":  # read-only in some containers
                         _write(_FORWARD, "1")
-                    with ThreadPoolExecutor(1) as pool:  # each waits for its programs, and these for the kernel: 33 ms, at once 20
-                        by_ipv6 = pool.submit(self._ready_subnet6)
-                        firewall.apply(table=self._table, prefix=self._prefix, subnet=str(subnet))
-                        self._subnet6 = by_ipv6.result()
+                    self._subnet6 = self._apply(subnet)
                 self._subnet = subnet
             return self._subnet
 
-    def _ready_subnet6(self) -> IPv6Network | None:
-        """The rules come first: nothing is ever forwarded without them."""
-        subnet = ipv6.subnet(self._directory)
-        if subnet is None or not firewall.apply6(table=self._table, prefix=self._prefix, subnet=str(subnet)) or not ipv6.forward():
-            return None
-        return subnet
+    def _apply(self, subnet: IPv4Network) -> IPv6Network | None:
+        """The rules; the subnet of IPv6 if there is one. Its rules come first: nothing is ever forwarded without them."""
+        subnet6 = ipv6.subnet(self._directory)
+        text6 = None if subnet6 is None else str(subnet6)
+        made = firewall.apply(table=self._table, prefix=self._prefix, subnet=str(subnet), subnet6=text6)
+        return subnet6 if made and ipv6.forward() else None
 
     def _chosen(self) -> IPv4Network | None:
         try:
