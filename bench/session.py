@@ -33,6 +33,8 @@ class Session:
         self.quick = quick
         self.million = million
         self._rounds = rounds
+        self.step = 0.012
+        """Seconds of one RUN, as its own row has measured it; before that, as it should be."""
         self.ours = Layerwright(state)
         self.builders: list[Builder] = [self.ours]
         self.skipped: dict[str, str] = {}
