@@ -86,7 +86,11 @@ class Growth(msgspec.Struct, frozen=True):
         """
         costs = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in zip(self.points, self.points[1:], strict=False)]
         grown = self.points[-1][1] - self.points[0][1] if self.points else 0.0
-        return len(costs) < 2 or grown < 0.1 or costs[-1] <= 1.5 * max(costs[-2], 1e-9)
+        if len(costs) < 2 or grown < 0.1:
+            return True
+        # The smaller sizes of a noisy machine may have come down, which says nothing; then all that the last of them took is set against it.
+        before = costs[-2] if costs[-2] > 0 else self.points[-2][1] / self.points[-2][0]
+        return costs[-1] <= 1.5 * before
 
     @property
     def fits(self) -> bool:

@@ -78,6 +78,8 @@ def test_growth() -> None:
     assert Growth("x", [(10, 1.0), (100, 5.0), (1000, 50.0)]).linear
     assert not Growth("x", [(10, 0.2), (100, 5.0), (1000, 500.0)]).linear
     assert not Growth("start-up hides nothing", [(10, 5.0), (100, 5.1), (1000, 15.0)]).linear
+    assert Growth("noise", [(1_000, 7.3), (10_000, 6.0), (100_000, 56.0)]).linear
+    assert not Growth("noise hides nothing", [(1_000, 7.3), (10_000, 6.0), (100_000, 96.0)]).linear
     assert Growth("too small to tell", [(10, 0.2), (100, 0.2), (1000, 0.25)]).linear
     assert Growth("x").joined(10, sample(2)) == Growth("x", [(10, 2)], [40 << 20])
     assert growth_lines(Growth("x", [(10, 0.2), (100, 5.0), (1000, 500.0)], [1, 1, 151 << 20])).count("MISSED") == 2
