@@ -88,7 +88,7 @@ class Growth(msgspec.Struct, frozen=True):
         grown = self.points[-1][1] - self.points[0][1] if self.points else 0.0
         if len(costs) < 2 or grown < 0.1:
             return True
-        # The smaller sizes of a noisy machine may have come down, which says nothing; then all that the last of them took is set against it.
+        # On a noisy machine the smaller sizes may have come down, which says nothing; then it is all that the last of them took.
         before = costs[-2] if costs[-2] > 0 else self.points[-2][1] / self.points[-2][0]
         return costs[-1] <= 1.5 * before
 
