@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers.debian import TAG
 from tests.peers.debian import debian_layout as make_debian_layout
@@ -27,6 +28,11 @@ APPLETS = (
     "mktemp mount mv nc od printenv printf ps pwd readlink rm rmdir sed seq setpriv sha256sum sleep sort stat stty su sync tail tar tee "
     "test touch tr true truncate tty umount uname uniq wc wget whoami xargs yes"
 ).split()
+
+
+# Hypothesis measures by the clock on the wall, which is no measure on a machine that does other things too.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:

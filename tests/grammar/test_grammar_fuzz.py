@@ -28,7 +28,7 @@ from grammar.words import Expanded, ExpansionError, expand, expand_heredoc, raw_
 EXAMPLES = int(os.environ.get("LAYERWRIGHT_FUZZ") or (200_000 if os.environ.get("LAYERWRIGHT_PROVE") else 2_000))
 
 pytestmark = pytest.mark.timeout(3600)
-fuzz = settings(max_examples=EXAMPLES // 5, deadline=5_000, database=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(max_examples=EXAMPLES // 5, deadline=60_000, database=None, suppress_health_check=list(HealthCheck))
 """Five tests share the examples."""
 
 PIECES = (
