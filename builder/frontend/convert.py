@@ -1,6 +1,6 @@
 """A Dockerfile and settings to a build plan: stages in need, their bases, and one pass over the instructions.
 
-Errors: LayerwrightError with the place. Only stages that the target needs are read or their images resolved.
+Errors: LayerwrightError with the place. Of the stages that the target does not need only the names are read.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class Converter:
     def plan(self) -> BuildPlan:
         """Everything the target stage needs."""
         state = self._stage(self._target)
+        self._check_unneeded()
         config = state.config
         if self._settings.labels:
             config = msgspec.structs.replace(config, labels={**(config.labels or {}), **self._settings.labels})
@@ -93,6 +94,20 @@ class Converter:
             needed_stages=tuple(sorted(self._built)),
             stage_bases=dict(self._stage_bases),
         )
+
+    def _check_unneeded(self) -> None:
+        if len(self._built) == len(self._stages.stages):
+            return
+        from builder.frontend.unneeded import Names
+
+        def base_of(stage: Stage) -> str:
+            self._platform(stage.begin)
+            return self._base_name(stage.begin)
+
+        def is_context(name: str) -> bool:
+            return self._named_context(name, self._settings.platform) is not None
+
+        Names(self._stages, self._expander, is_context).check(self._built, base_of)
 
     def _image_config(self, state: StageState, config: RunConfig) -> ImageConfig:
         if state.base is not None:
@@ -146,8 +161,7 @@ class Converter:
             state.position += 1
             apply(self._session, state, node)
 
-    def _begin(self, stage: Stage, platform: Platform) -> StageState:
-        node = stage.begin
+    def _base_name(self, node: From) -> str:
         name = self._expander.word(node.image, self._globals)
         if not name.strip():
             raise self._expander.error(
@@ -156,6 +170,10 @@ class Converter:
                 node.image,
                 "give the ARG a default before the first FROM, or pass --build-arg",
             )
+        return name
+
+    def _begin(self, stage: Stage, platform: Platform) -> StageState:
+        node, name = stage.begin, self._base_name(stage.begin)
         context = self._named_context(name, platform)
         parent = None if context else self._stages.newest_before(name, stage.index)
         if parent is not None:
