@@ -42,7 +42,7 @@ def render(report: Report) -> str:
     if report.growth:
         out += "\n" + "".join(growth_lines(growth) for growth in report.growth)
     notes = [f"{row.name.strip()}: {row.note}" for row in report.rows if row.note]
-    notes += [f"{row.name.strip()}: {name} not run: {why}" for row in report.rows for name, why in row.skipped.items()]
+    notes += [f"{row.name.strip()}: {name} not run: {' '.join(why.split())}" for row in report.rows for name, why in row.skipped.items()]
     if notes:
         out += "\n" + "\n".join(notes) + "\n"
     return out + f"\n{report.seconds / 60:.1f} minutes" + (f"; not whole: {report.ended}" if report.ended else "") + "\n"
