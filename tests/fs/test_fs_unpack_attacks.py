@@ -43,9 +43,11 @@ def hardlink(name: bytes, target: bytes) -> bytes:
     return linked(name, b"1", target)
 
 
-def linked(name: bytes, kind: bytes, target: bytes) -> bytes:
+def linked(name: bytes, kind: bytes, target: bytes, **fields: bytes) -> bytes:
     """A long target, such as the path of a test's directory may be, stands in a record of its own."""
-    return header(name, kind, link=target) if len(target) <= 100 else pax({b"linkpath": target}) + header(name, kind)
+    if len(target) <= 100:
+        return header(name, kind, link=target, **fields)
+    return pax({b"linkpath": target}) + header(name, kind, **fields)
 
 
 class Scene:
@@ -181,7 +183,7 @@ def test_the_root_stays_a_directory(scene: Scene, kind: bytes, name: bytes) -> N
 def test_modes_are_not_set_through_links(scene: Scene) -> None:
     """CVE-2021-32760."""
     out = absolute(scene) + b"/passwd"
-    scene.unpack(header(b"l", b"2", 0, link=out, mode=b"0007777\0", uid=b"0000005\0"))
+    scene.unpack(linked(b"l", b"2", out, mode=b"0007777\0", uid=b"0000005\0"))
     scene.unpack(symlink(b"d", absolute(scene)) + header(b"d", b"5", 0, mode=b"0007777\0"))
     assert stat.S_IMODE((scene.target / "d").lstat().st_mode) == 0o7777
 
