@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.peers.service import Unavailable
+from tests.privileges import ROOT_OF_THE_MACHINE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -46,7 +47,7 @@ def require_programs() -> None:
     for program in ("mmdebstrap", "qemu-system-x86_64", "mke2fs", "git"):
         if shutil.which(program) is None:
             raise Unavailable(f"{program} is not installed")
-    if os.geteuid() != 0 or os.uname().machine != "x86_64":
+    if not ROOT_OF_THE_MACHINE or os.uname().machine != "x86_64":
         raise Unavailable("machines are made by root, on x86_64")
     if not Path(os.path.realpath(sys.executable)).is_relative_to("/usr/bin"):
         raise Unavailable("the interpreter must be Debian's, since it is Debian's in the machine too")
