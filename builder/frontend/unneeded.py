@@ -14,6 +14,8 @@ from builder.frontend.stages import Stage, StageList
 from builder.oci.reference import parse_reference
 from grammar.nodes import Copy, Run, Word
 
+_TARGETS = ("target", "dst", "destination")
+
 
 class Names:
     """How the names of one file are looked up; `context`: whether a --build-context has the name."""
@@ -79,11 +81,13 @@ class Names:
     def _mount(self, word: Word) -> Iterator[Word]:
         from grammar.mounts import FlagError, parse_mount
 
-        text = word.text
-        if "$" in text:  # what the others are is not known here
-            text = ",".join(option for option in text.split(",") if option.lower().startswith("from="))
+        options = word.text.split(",")
+        if "$" in word.text:  # what the others are is not known here
+            options = [option for option in options if option.lower().startswith("from=")]
+        if "type=secret" not in options:  # where the others are mounted is asked only when the step is
+            options = [option for option in options if option.lower().partition("=")[0] not in _TARGETS] + ["target=/mnt"]
         try:
-            spec = parse_mount(text or "from=scratch")
+            spec = parse_mount(",".join(options))
         except FlagError as error:
             raise self._expander.error(error.code, error.message, word, error.help) from None
         if spec.from_:
