@@ -50,6 +50,33 @@ def test_from_a_stage_inherits_config_and_history_but_no_triggers() -> None:
     assert history(text) == ["ENV A=1", "LABEL b=2", "LABEL c=3"]
 
 
+@pytest.mark.parametrize(
+    ("unneeded", "code"),
+    [
+        ("FROM Upper", "invalid-reference"),
+        ("FROM $NONE", "blank-base"),
+        ("FROM --platform=a/b/c/d base", "invalid-platform"),
+        ("FROM base\nCOPY --from=9 a b", "bad-stage-index"),
+        ("FROM base\nCOPY --from=In:va:lid a b", "invalid-reference"),
+        ("FROM base AS u\nCOPY --from=u a b", "circular-stage"),
+        ("FROM base AS t\nCOPY --from=u a b\nFROM t AS u", "circular-stage"),
+        ("FROM base\nRUN --mount=type=foo true", "bad-mount"),
+        ("FROM base\nRUN --mount=target=/x,from=$x true", "mount-from-variable"),
+    ],
+)
+def test_from_and_sources_of_a_stage_that_is_not_needed_must_be_names(unneeded: str, code: str) -> None:
+    assert failure(f"{unneeded}\nFROM base AS last") == code
+    assert failure(f"FROM base AS first\n{unneeded}", target="first") == code
+
+
+def test_a_stage_that_is_not_needed_may_be_wrong_otherwise() -> None:
+    text = "FROM nosuch\nENV A=${x:?}\nCOPY --chmod=zz --from=last a b\nRUN --mount=type=cache,target=$x,mode=$y --mount=type=tmpfs true"
+    table = Table()
+    plan(f"{text}\nFROM base AS last", table)
+    assert table.asked == ["base"]
+    plan("FROM No:such AS u\nFROM base", contexts={"u": LocalContext()})
+
+
 def test_from_with_variables_sees_global_arguments_only() -> None:
     table = Table()
     plan("ARG B=ba\nFROM ${B}se AS x\nARG C=base\nFROM rich", table, target="x")
