@@ -97,13 +97,13 @@ class Disk:
         return added[0]
 
     def run(self, release: str, script: str, seconds: float = 1200) -> list[str]:
-        """Boot a kernel, run a script of bash, and give what it wrote, by lines."""
+        """Boot a kernel, run a script of bash, and give what it wrote, by lines, after a first one that has what firmware wrote."""
         if not self._image.exists():
             self._image.touch()
             os.truncate(self._image, 6 << 30)
             _run("mke2fs", "-q", "-F", "-t", "ext4", "-d", str(self._root), str(self._image))
         floppy = self._image.with_name("script.img")
-        floppy.write_bytes(f"{script}\necho {END}\n".encode().ljust(1 << 16, b"\0"))
+        floppy.write_bytes(f"echo\n{script}\necho {END}\n".encode().ljust(1 << 16, b"\0"))
         boot = f"{self._root}/boot"
         said = _run(*self._machine(f"{boot}/vmlinuz-{release}", f"{boot}/initrd.img-{release}", floppy), timeout=seconds).splitlines()
         if END not in said:

@@ -80,7 +80,8 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
 def test_builds_are_the_same(disk: Disk, kernels: dict[str, str], suite: str) -> None:
     if suite not in kernels:
         pytest.skip(f"the kernel of {suite} cannot be had")
-    parts = _parts(disk.run(kernels[suite], SCRIPT))
+    parts = _parts(said := disk.run(kernels[suite], SCRIPT))
+    assert set(parts) >= {"root", "alice", "delegated"}, said
     assert "steps run as root, in namespaces of their own" in parts["root"], parts["root"]
     assert "steps run as root of a user namespace: no root needed" in parts["alice"], parts["alice"]
     ends = {name: [line for line in parts[name] if "diff_ids" in line] for name in ("root", "alice", "delegated")}
