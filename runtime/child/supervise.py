@@ -119,6 +119,7 @@ class Place:
         self.pid = os.fork()
         if not self.pid:
             os.closerange(_CHANNEL, _FIRST_FREE)
+            self.orders.close()  # so that it hears of a supervisor that ended before it had asked for a signal then
             become(request, self.room, far, seccomp)
         far.close()
 
