@@ -32,7 +32,6 @@ _MOUNTS = {
         "overlayfs cannot be mounted here",
         "put the store on ext4, xfs or btrfs, not on an overlay",
     ),
-    "overlay-many": ("overlayfs takes its layers only in one page of options", "nothing to do: short names are used"),
     "pid-namespace": ("the builder may not make pid, ipc, uts, network and cgroup namespaces", PRIVILEGE_REMEDY),
     "proc": ("a fresh /proc cannot be mounted, probably since part of the host's is masked", PROC_REMEDY),
 }
@@ -68,7 +67,7 @@ def probe(directory: str | None = None) -> HostReport:
         entry = _told("user-namespace", obstacle())
     mounts = _probe_mounts(directory) if os.geteuid() == 0 else ()
     capabilities = (_kernel(), entry, *_subordinate(inside), *mounts, _filter(), *_devices(inside), _network(inside), _limits())
-    works = all(one.ok for one in mounts if one.name not in ("overlay", "overlay-many")) and entry.ok and _kernel().ok
+    works = all(one.ok for one in mounts if one.name != "overlay") and entry.ok and _kernel().ok
     mode: Mode = "none" if not works else "root" if os.geteuid() == 0 and not inside else "userns"
     return HostReport(
         mode=mode,

@@ -24,7 +24,7 @@ _MODES = {
     "userns": "steps run as root of a user namespace: no root needed",
     "none": "steps cannot run here",
 }
-_OPTIONAL = frozenset({"overlay", "overlay-many", "devices", "network", "limits", "seccomp", "logins"})
+_OPTIONAL = frozenset({"overlay", "devices", "network", "limits", "seccomp", "logins"})
 """What a build can do without, in a slower or lesser way."""
 
 _LOW_SPACE = 2 << 30

@@ -17,7 +17,6 @@ def main(place: str, kind: str) -> None:
         ("mount-namespace", _namespace),
         ("mount-calls", _calls),
         ("overlay", _overlay),
-        ("overlay-many", _overlay_many),
         ("pid-namespace", _namespaces),
         ("proc", _proc),
     )
@@ -52,11 +51,6 @@ def _overlay(place: str, user: bool) -> None:
         pass
     os.unlink(f"{place}/merged/file")
     libc.umount(f"{place}/merged")
-
-
-def _overlay_many(place: str, user: bool) -> None:
-    options = [("lowerdir+", f"{place}/lower"), ("lowerdir+", f"{place}/upper"), *([("userxattr", "")] if user else [])]
-    os.close(fresh("overlay", options))
 
 
 def _namespaces(_place: str, _user: bool) -> None:

@@ -85,7 +85,8 @@ class Disk:
         # Only unpacked, beside the root: its dependencies are another suite's, and its /lib would replace a link.
         script = f"""
             set -e; apt-get update -qq; cd /tmp; rm -rf new; mkdir new; cd new
-            name=$(apt-cache depends -t {suite} linux-image-amd64 | sed -n 's/.*Depends: //p' | grep -v '<' | head -1)
+            version=$(apt-cache madison linux-image-amd64 | sed -n 's,^[^|]*| *\\([^ ]*\\) *|.* {suite}/.*,\\1,p' | head -1)
+            name=$(apt-cache show "linux-image-amd64=$version" | sed -n 's/^Depends: \\([^ ,]*\\).*/\\1/p')
             apt-get download -qq "$name"; dpkg -x ./*.deb .; cp -a boot/. /boot/
             for modules in lib/modules usr/lib/modules; do test ! -d $modules || cp -a $modules/. /lib/modules/; done
             release=$(ls boot | sed -n 's/^vmlinuz-//p'); depmod "$release"; update-initramfs -c -k "$release"

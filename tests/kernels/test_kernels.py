@@ -31,7 +31,7 @@ AS = f"""
 export HOME=$(getent passwd $(id -un) | cut -d: -f6)
 {BIN}/layerwright doctor | head -1
 {BIN}/layerwright base >/dev/null && {BIN}/build --progress=plain --memory 50m -t t /srv/c 2>&1
-{BIN}/layerwright inspect t | grep -A9 diff_ids | tr -d ' \\n'; echo
+{BIN}/layerwright inspect t | sed -n 's/.*"diffId": "sha256:\\(.*\\)".*/\\1/p' | xargs echo diff_ids
 """
 SCRIPT = f"""
 mkdir -p /srv/c; cat >/srv/c/Dockerfile <<'EOF'
