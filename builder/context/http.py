@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -36,6 +35,8 @@ MAX_FILE = 64 << 30
 """Bytes of one file; a server that never ends must not fill the disk."""
 
 FILE_MODE = 0o600
+UNDATED_NS = 0
+"""The mtime of a file that comes without Last-Modified: dockerd 20.10 gives it too [measured], and it makes the layer repeat."""
 
 
 class Gate(Protocol):
@@ -69,14 +70,11 @@ class Known(msgspec.Struct, frozen=True):
 class HttpFiles:
     """Fetches and remembers; thread-safe as far as its parts are."""
 
-    def __init__(
-        self, gate: Callable[[], Gate], blobs: BlobStore, rows: Rows, secrets: SecretLookup, *, clock: Callable[[], int] = time.time_ns
-    ) -> None:
+    def __init__(self, gate: Callable[[], Gate], blobs: BlobStore, rows: Rows, secrets: SecretLookup) -> None:
         self._gate = gate
         self._blobs = blobs
         self._rows = rows
         self._secrets = secrets
-        self._clock = clock
 
     def pin(self, source: HttpSource) -> str:
         """See `http_pin`, of the file as it is now."""
@@ -160,9 +158,8 @@ class HttpFiles:
                 )
             digest, _ = writer.commit()
         modified = response.headers.get("Last-Modified", "")
-        mtime = _modified_ns(modified)
         sums = (found,) if algorithm != "sha256" else ()
-        return Known(digest, size, self._clock() if mtime is None else mtime, response.headers.get("ETag", ""), modified, sums)
+        return Known(digest, size, _modified_ns(modified) or UNDATED_NS, response.headers.get("ETag", ""), modified, sums)
 
 
 def http_pin(source: HttpSource, known: Known) -> str:
