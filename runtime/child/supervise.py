@@ -42,6 +42,7 @@ class Home:
     """The namespaces and the root a supervisor came from, kept in the lowest descriptors, to go back to after each sandbox."""
 
     def __init__(self, channel_fd: int) -> None:
+        _own_mounts()
         flags = os.O_RDONLY | os.O_CLOEXEC
         opened = [channel_fd, *(os.open(f"/proc/self/ns/{name}", flags) for name in ("mnt", "pid", "net")), os.open("/", os.O_PATH | flags)]
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for fd in opened]  # first out of the way of one another
@@ -64,13 +65,25 @@ class Home:
         os.fchdir(_ROOT)
         os.chroot(".")
 
+    def let_go(self) -> None:
+        """Every descriptor of the last sandbox is closed, and with the last of them its root is unmounted."""
+        libc.close_all(_FIRST_FREE)
+
     def leave_rest(self) -> None:
-        """Every descriptor of the last sandbox is closed, every namespace left."""
+        """Every other namespace is left; raises OSError in a user namespace, which does not own those of the host."""
         # A new pid namespace for children can be made only from the own one (copy_pid_ns()); hostname and IPC
         # are made anew for each sandbox, so they need no way back.
         for fd, flag in ((_PIDS, libc.CLONE_NEWPID), (_NETWORK, libc.CLONE_NEWNET)):
             libc.setns(fd, flag)
-        libc.close_all(_FIRST_FREE)
+
+
+def _own_mounts() -> None:
+    """A mount namespace to come back to: one of the host's cannot be entered again by root of a user namespace (setns(2))."""
+    try:
+        libc.unshare(libc.CLONE_NEWNS)
+        libc.mount("none", "/", None, libc.MS_REC | libc.MS_PRIVATE)
+    except OSError:
+        return  # the room will not be had either, and says so
 
 
 class Supervisor:
@@ -231,8 +244,9 @@ class Sandbox:
         try:
             self._home.leave_mounts()
             self._stubs.remove()
-            self._home.leave_rest()
+            self._home.let_go()
             forget_volatile(self._request["process"]["root"])
+            self._home.leave_rest()
         except OSError:
             return False  # the process ends in a moment, and its mounts with it
         return True

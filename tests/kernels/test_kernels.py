@@ -30,7 +30,7 @@ RUN echo "limit $(cat /sys/fs/cgroup/memory.max 2>/dev/null)"; head -c 100000000
 AS = f"""
 export HOME=$(getent passwd $(id -un) | cut -d: -f6)
 {BIN}/layerwright doctor | head -1
-{BIN}/layerwright base >/dev/null && {BIN}/build --progress=plain --memory 50m -t t /srv/c 2>&1
+{BIN}/layerwright base >/dev/null && {BIN}/build --progress=plain --memory 50m -o type=image,name=t,rewrite-timestamp=true /srv/c 2>&1
 {BIN}/layerwright inspect t | sed -n 's/.*"diffId": "sha256:\\(.*\\)".*/\\1/p' | xargs echo diff_ids
 """
 SCRIPT = f"""

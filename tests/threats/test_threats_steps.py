@@ -76,7 +76,7 @@ def test_CVE_2025_31133_masks_hold_whatever_the_image_holds(site: Site, outside:
         RUN --mount=type=tmpfs,target=/unused true
         RUN rm -rf /var; true
         COPY evil/ /
-        RUN ls -ld /dev/null; cat /proc/keys /proc/kcore /proc/timer_list | wc -c; ls /sys/firmware | wc -l; \\
+        RUN exec 2>&1; ls -ld /dev/null; cat /proc/keys /proc/kcore /proc/timer_list | wc -c; ls /sys/firmware | wc -l; \\
             echo h > /proc/sysrq-trigger || echo refused; cat {outside}/canary || true
     """)
     (site.context / "evil" / "dev").mkdir(parents=True)
