@@ -286,12 +286,9 @@ class Converter:
         """The root a --from names: a named context, a stage above, or an image."""
         name = word.text
         if "$" in name:
-            raise self._expander.error(
-                "from-variable",
-                "variables are not expanded in --from",
-                word,
-                "define a stage with FROM using the ARG, and copy from that stage",
-            )
+            from builder.frontend.unneeded import variable_in_from
+
+            raise variable_in_from(self._expander, word)
         context = self._named_context(name, state.platform)
         if isinstance(context, tuple):
             return self._graph.add(ContextSource(context[0]), (), Label(f"context {name}"))

@@ -17,6 +17,16 @@ from grammar.nodes import Copy, Run, Word
 _TARGETS = ("target", "dst", "destination")
 
 
+def variable_in_from(expander: Expander, word: Word) -> LayerwrightError:
+    """--from takes no variables."""
+    return expander.error(
+        "from-variable",
+        "variables are not expanded in --from",
+        word,
+        "define a stage with FROM using the ARG, and copy from that stage",
+    )
+
+
 class Names:
     """How the names of one file are looked up; `context`: whether a --build-context has the name."""
 
@@ -47,12 +57,7 @@ class Names:
         """The stage that a --from names; None where it is an image, a context or nothing."""
         name = word.text
         if "$" in name:
-            raise self._expander.error(
-                "from-variable",
-                "variables are not expanded in --from",
-                word,
-                "define a stage with FROM using the ARG, and copy from that stage",
-            )
+            raise variable_in_from(self._expander, word)
         stage = None if self._context(name) else self._stages.last_named(name)
         if stage is None and name.isdigit() and not self._context(name):
             most = len(self._stages.stages) - 1
